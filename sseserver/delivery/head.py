@@ -14,6 +14,7 @@ from twisted.web.http_headers import Headers
 
 from sseserver.interfaces import IFormat
 from sseserver.speedups.body import KEPT_HEAD
+from sseserver.speedups.headers import setConstants
 
 #: Headers of every event stream. `no-transform` stops compressing proxies, which would hold tokens
 #: back; `X-Accel-Buffering` stops nginx.
@@ -48,8 +49,7 @@ def writeHeaders(request: Request, form: IFormat) -> None:
         request: Its response has not begun.
         form: Format of the stream, which may add headers.
     """
-    for name, value in (*HEADERS, *form.headers):
-        request.responseHeaders.setRawHeaders(name, [value])
+    setConstants(request.responseHeaders, (*HEADERS, *form.headers))
     protect(request)
 
 

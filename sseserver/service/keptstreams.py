@@ -44,7 +44,9 @@ class KeptStreams:
             Fires when every process finds the stream by the key, or when the key cannot be stored, which is logged.
         """
         bound = self._directory.bind(key, KeyedStream(streamLog.name, streamLog.epoch))
-        return bound.addErrback(reportUnbound)
+        # Most have fired.
+        isBound = bound.called and not isinstance(bound.result, Failure)
+        return bound if isBound else bound.addErrback(reportUnbound)
 
     def find(self, key: str) -> Deferred[IStreamLog]:
         """

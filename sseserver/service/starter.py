@@ -7,10 +7,9 @@ RunStarter: starts the runs of a service, or finds the run of an earlier request
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -34,8 +33,7 @@ from sseserver.values import Kind, Prompt
 _NO_PROMPT = sha256(b"").digest()
 
 
-@dataclass(frozen=True, slots=True)
-class RunTerms:
+class RunTerms(NamedTuple):
     """
     The terms of a run; see `StreamService.startRun`.
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Server
-from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -41,13 +40,11 @@ from sseserver.speedups.privates import (
 from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
 from sseserver.speedups.request import FastRequest, LaterInput, listDefaults
 from sseserver.speedups.tlsbody import makeSendBuffer
-from sseserver.speedups.transports import NAME, FastServer
+from sseserver.speedups.transports import NAME, FastServer, readFirst
 from sseserver.speedups.usual import fillChannel, receivePlain
 from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.nextturn import NextTurn
 from sseserver.timing.ticker import IDLE, Tick
-
-log = Logger(__name__)
 
 
 class ClosingSite(Protocol):
@@ -107,32 +104,42 @@ class FastChannel(LaterInput):
         """
         self.connected = 1
         self.transport = transport
+        if type(transport) is FastServer and transport.protocol is self:
+            # It has what `connectionMade` gives to a transport that may be any.
+            self.sendBuffer = FastBody(transport)
+            self._networkProducer = transport
+            transport.producer, transport.streamingProducer = self, True
+            self.awaitHead()
+            if self.site.firstReads.hasTime():
+                readFirst(transport)
+            self.beginHead()
+            return
         self.connectionMade()
         # A transport with another protocol hands its connection over, with bytes that come first.
         if canBypassQueue(transport) and transport.protocol is self and self.site.firstReads.hasTime():
-            _readFirst(transport)
+            readFirst(transport)
 
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
         transport = self.transport
-        if type(transport) is FastServer:
-            # It has what the rest gives to a transport that may be any.
-            self.sendBuffer = FastBody(transport)
-            self.setTimeout(self.timeOut)
-            self._networkProducer = transport
-            transport.producer, transport.streamingProducer = self, True
-            return
         self.sendBuffer = makeSendBuffer(transport)
         _shareNames(getattr(transport, "transport", transport))
         if isinstance(transport, TLSMemoryBIOProtocol):
             _attendTLS(transport)
         super().connectionMade()
 
+    def awaitHead(self) -> None:
+        """Wait for the first request. What the client has sent is read before the reactor turns: see `beginHead`."""
+
+    def beginHead(self) -> None:
+        """Begin the time limit of the first request, if there is none and the request is still to be read."""
+
     def dataReceived(self, data: bytes) -> None:
         """See `HTTPChannel.dataReceived`."""
         if self.direct is not None and data.startswith(b"POST ") and self.direct.receive(self, data):
             return
         if not (readsHeads() and self.receiveHead(data)):
+            self.beginHead()
             super().dataReceived(data)
 
     def receiveHead(self, data: bytes) -> bool:
@@ -258,16 +265,6 @@ def _shareNames(connection: Any) -> None:
     """Give a TCP connection names for logs that it shares with the others. Its own would be kept with each viewer."""
     if type(connection) is Server:
         connection.logstr = connection.repstr = NAME
-
-
-def _readFirst(transport: Any) -> None:
-    """Read what is there from a new connection. If it has ended, the reactor will find out."""
-    try:
-        transport.doRead()
-    except BaseException:
-        # As the reactor does.
-        log.failure("A new connection failed")
-        transport.connectionLost(Failure())
 
 
 class _Closing(Tick):

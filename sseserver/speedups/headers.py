@@ -46,7 +46,7 @@ _UNCHECKED = {name: known for name, known in _NAMES.items() if known.lower() not
 #: The fields of a request that the access logs of Twisted show.
 _LOGGED = (b"Referer", b"User-Agent", b"X-Forwarded-For")
 
-#: Number of different values of these fields that viewers share.
+#: Number of different values of these fields that viewers share, and of the heads of answers that are kept.
 _SHARED = 256
 
 #: The fields that Twisted reads before a request is complete.
@@ -74,8 +74,16 @@ class FastHeaders(Headers):
             protection: Lines for an answer without a `Cross-Origin-Resource-Policy`.
         """
         fields = self._rawHeaders
-        pairs = [(name, value) for name, values in fields.items() for value in values if name != b"Server"]
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+        known = [values[0] for values in fields.values() if len(values) == 1]
+        if len(known) == len(fields) and b"Date" in fields and b"Content-Length" not in fields:
+            names = tuple(fields)
+            place = names.index(b"Date")
+            date, known[place] = known[place], b""
+            before, after = _encodeAround(names, tuple(known), place)
+            lines = before + date + after
+        else:
+            pairs = [(name, value) for name, values in fields.items() for value in values if name != b"Server"]
+            lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
         return lines if b"Cross-Origin-Resource-Policy" in fields else lines + protection
 
     def takeUsual(self, lines: list[bytes]) -> list[bytes]:
@@ -132,6 +140,41 @@ class FastHeaders(Headers):
         if known is None:
             return super().getRawHeaders(name, default)
         return self._rawHeaders.get(known) or default
+
+
+@lru_cache(_SHARED)
+def _encodeAround(names: tuple[bytes, ...], values: tuple[bytes, ...], place: int) -> tuple[bytes, bytes]:
+    """Return the lines of a stream's fields before and after the value of `Date`, which has this place among them."""
+    lines = [
+        b"" if name == b"Server" else b"%b: %b\r\n" % (name, value) for name, value in zip(names, values, strict=True)
+    ]
+    return b"".join(lines[:place]) + b"Date: ", b"\r\n" + b"".join(lines[place + 1 :])
+
+
+def setConstants(headers: Headers, fields: tuple[tuple[bytes, bytes], ...]) -> None:
+    """
+    Set fields of many answers.
+
+    Args:
+        headers: The header fields of an answer.
+        fields: Names and values. The same ones are checked once.
+    """
+    if type(headers) is FastHeaders:
+        known = headers._rawHeaders
+        for name, value in _check(fields):
+            known[name] = [value]
+    else:
+        for name, value in fields:
+            headers.setRawHeaders(name, [value])
+
+
+@lru_cache(_SHARED)
+def _check(fields: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return fields as `Headers` keeps them."""
+    headers = Headers()
+    for name, value in fields:
+        headers.setRawHeaders(name, [value])
+    return tuple([(name, values[0]) for name, values in headers.getAllRawHeaders()])
 
 
 class KeptHeaders(Headers):

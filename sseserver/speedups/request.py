@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from time import time
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from twisted.python.failure import Failure
@@ -20,12 +20,12 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from sseserver.speedups.body import FastBody
+from sseserver.speedups.body import SMALL, FastBody
 from sseserver.speedups.constants import Constant
-from sseserver.speedups.headers import HEADERS, FastHeaders, keepLogged
+from sseserver.speedups.headers import FastHeaders, keepLogged
 from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
 from sseserver.speedups.sentheads import SENT
-from sseserver.speedups.usual import endUsual, hasUsualEnd
+from sseserver.speedups.usual import endUsual, fillRequest, hasUsualEnd
 
 #: Replaces the collections of a request whose head was written.
 _NOTHING: Any = ()
@@ -184,7 +184,8 @@ class FastRequest(Request):
             super().process()
             return
         site = self.site = self.channel.site
-        self.responseHeaders.setRawHeaders(b"Date", [_formatDate(int(time()))])
+        headers: Any = self.responseHeaders
+        headers._rawHeaders[b"Date"] = [_formatDate(int(time()))]
         self.prepath = []
         segments = self.path[1:].split(b"/")
         # To look for a sign takes less time than to call a function for each segment.
@@ -211,7 +212,7 @@ class FastRequest(Request):
         if not held:
             buffer.hold()
         if self._hasUsualHead():
-            self._writeHead(data)
+            self._writeHead(buffer, data)
         else:
             super().write(data)
         if not held:
@@ -233,21 +234,27 @@ class FastRequest(Request):
             or type(self.responseHeaders) is not FastHeaders
         )
 
-    def _writeHead(self, data: bytes) -> None:
-        """Write the head and the first bytes of the body as one piece."""
+    def _writeHead(self, buffer: Any, data: bytes) -> None:
+        """Write the head and the first bytes of the body as one piece, into the buffer of the channel."""
         self.startedWriting = 1
-        channel, headers = self.channel, cast(FastHeaders, self.responseHeaders)
-        length = headers.getRawHeaders(b"Content-Length")
-        if not headers.hasHeader(b"Content-Type") and self.defaultContentType and length != [b"0"]:
+        headers: Any = self.responseHeaders
+        fields = headers._rawHeaders
+        length = fields.get(b"Content-Length")
+        if b"Content-Type" not in fields and self.defaultContentType and length != [b"0"]:
             headers.setRawHeaders(b"Content-Type", [self.defaultContentType])
         if length is None and self.clientproto == b"HTTP/1.1":
-            headers.setRawHeaders(b"Transfer-Encoding", [b"chunked"])
+            fields[b"Transfer-Encoding"] = [b"chunked"]
             self.chunked = 1
-        fields = headers.encode(getattr(channel, "protection", b""))
-        channel.write(b"%b %d %b\r\n%b\r\n" % (self.clientproto, self.code, self.code_message, fields))
+        lines = headers.encode(getattr(self.channel, "protection", b""))
+        head = b"%b %d %b\r\n%b\r\n" % (self.clientproto, self.code, self.code_message, lines)
         self.sentLength += len(data)
-        if data:
-            channel.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+        if self.chunked and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if len(data) > SMALL:
+            buffer.put(head)
+            buffer.put(data)
+        else:
+            buffer.put(head + data)
 
     def finish(self) -> None:
         """See `Request.finish`."""
@@ -347,32 +354,6 @@ def _exchange(factory: Any) -> list[list[bytes]]:
 def servesRequests() -> bool:
     """Probe the short way of requests: with it, canned requests have the same answers as without."""
     return _exchange(_Short) == _exchange(Request)
-
-
-def fillRequest(request: Any, channel: Any, *_: object) -> None:
-    """
-    Do at once what the constructors of Twisted's `Request` do one after another, and give each attribute its value.
-
-    Args:
-        request: A request of twisted.web, whose attributes are slots.
-        channel: Its channel, on a site that does not parse forms.
-    """
-    request.channel = channel
-    request._client = getattr(channel, "_peer", None) or channel.getPeer()
-    request._host = request._adapters = None
-    request.transport = channel.transport
-    request.requestHeaders = HEADERS()
-    request.responseHeaders = HEADERS()
-    request.received_cookies = {}
-    request.cookies = []
-    request.notifications = []
-    request._disconnected = False
-    request.args = request.content = request.path = request.producer = None
-    request.postpath = request.prepath = request.site = None
-    request.chunked = request.finished = request.sentLength = request.startedWriting = 0
-    request.method = b"(no method yet)"
-    request.uri = b"(no uri yet)"
-    request.clientproto = b"(no clientproto yet)"
 
 
 @probe

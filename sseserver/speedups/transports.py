@@ -172,6 +172,16 @@ class FastPort(Port):
         protocol.makeConnection(FastServer(handle, protocol, address, self, number, self.reactor))
 
 
+def readFirst(transport: Any) -> None:
+    """Read what is there from a new connection. If it has ended, the reactor will find out."""
+    try:
+        transport.doRead()
+    except BaseException:
+        # As the reactor does.
+        log.failure("A new connection failed")
+        transport.connectionLost(Failure())
+
+
 def quicken(port: Any) -> None:
     """
     Let a port accept connections in fewer steps, if it is one of TCP on Twisted's epoll reactor.

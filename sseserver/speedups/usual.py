@@ -11,6 +11,9 @@ from typing import Any
 
 from twisted.web.http import HTTPChannel
 
+from sseserver.speedups.headers import HEADERS
+
+
 def fillChannel(channel: Any) -> None:
     """Give each attribute of an `HTTPChannel`, which is a slot, the default that it has in Twisted's classes."""
     channel._HTTPChannel__first_line = channel.line_mode = channel.persistent = 1
@@ -22,6 +25,34 @@ def fillChannel(channel: Any) -> None:
     channel.callLater = HTTPChannel.callLater
     channel.requestFactory = HTTPChannel.requestFactory
     channel.requests = []
+
+
+def fillRequest(request: Any, channel: Any, *_: object) -> None:
+    """
+    Do at once what the constructors of Twisted's `Request` do one after another, and give each attribute its value.
+
+    Args:
+        request: A request of twisted.web, whose attributes are slots.
+        channel: Its channel, on a site that does not parse forms.
+    """
+    request.channel = channel
+    request._client = getattr(channel, "_peer", None) or channel.getPeer()
+    request._host = request._adapters = None
+    request.transport = channel.transport
+    # Without a call of `__init__`.
+    requestHeaders = request.requestHeaders = HEADERS.__new__(HEADERS)
+    responseHeaders = request.responseHeaders = HEADERS.__new__(HEADERS)
+    requestHeaders._rawHeaders, responseHeaders._rawHeaders = {}, {}
+    request.received_cookies = {}
+    request.cookies = []
+    request.notifications = []
+    request._disconnected = False
+    request.args = request.content = request.path = request.producer = None
+    request.postpath = request.prepath = request.site = None
+    request.chunked = request.finished = request.sentLength = request.startedWriting = 0
+    request.method = b"(no method yet)"
+    request.uri = b"(no uri yet)"
+    request.clientproto = b"(no clientproto yet)"
 
 
 def receivePlain(channel: Any, head: Any, isLarge: bool, rest: bytes) -> None:
@@ -42,7 +73,7 @@ def receivePlain(channel: Any, head: Any, isLarge: bool, rest: bytes) -> None:
         request.requestHeaders = head.makeHeaders()
         channel.persistent = not head.closes
         if head.closes:
-            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            request.responseHeaders._rawHeaders[b"Connection"] = [b"close"]
         request.gotLength(0)
         channel._buffer += rest
         if channel.timeOut:

@@ -126,7 +126,8 @@ class ConnectionLimits(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See `HTTPChannel.connectionLost`."""
-        self._stopWatch()
+        if self._tail is not None:
+            self._stopWatch()
         if self._held is not None:
             # It is finished, and does not care.
             self.requests.remove(self._held)

@@ -136,6 +136,17 @@ class RequestDeadlines(HeadChecks):
         if self.deadline is not None:
             self.deadline.phase = _WAITING
 
+    def awaitHead(self) -> None:
+        """Wait for the first request. What the client has sent is read before the reactor turns: see `beginHead`."""
+        self.timeOut = self.timeOut or _NEVER  # type: ignore[assignment]
+        self.phase = _WAITING
+
+    def beginHead(self) -> None:
+        """Begin the deadline of the first request, if there is none and the request is still to be read."""
+        if self.deadline is None and self.phase is _WAITING:
+            self._begin(HEAD_TIMEOUT, _WAITING)
+            self.site.connections.waiting[self] = None
+
     def dataReceived(self, data: bytes) -> None:
         """See `HTTPChannel.dataReceived`."""
         super().dataReceived(data)

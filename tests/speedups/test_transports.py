@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.speedups import transports
 from sseserver.speedups.probes import probe
 from sseserver.speedups.transports import FastPort, FastServer, managesReads, quicken
+from sseserver.web.deadlines import Phase
 from sseserver.web.site import StreamSite
 from tests.speedups.mirror import GOOD, Mirror
 
@@ -273,6 +274,30 @@ class FastPortTests(SynchronousTestCase):
             self.factory.ticker.stop()  # type: ignore[attr-defined]
             port.connectionLost(None)
         self.assertEqual(seen, [(Server, True, True), (FastServer, True, True)])
+
+    def test_firstRead(self) -> None:
+        """What a new client has sent is read at once, within the same limits; a deadline begins if more must follow."""
+        long = b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000
+        for sent, answer, waits in (
+            (GOOD["plain"], b"200", None),
+            (long, b"431", None),
+            (b"GET /", b"", Phase.WAITING),
+        ):
+            self.factory = site = StreamSite(Mirror(), reactor=self.reactor, accessLog=None)  # type: ignore[assignment]
+            port = self.listen()
+            client = self.connect(port)
+            client.sendall(sent)
+            self.turn()
+            if waits is None:
+                self.reactor.doIteration(0)
+                self.assertEqual(client.recv(12)[9:], answer)
+            else:
+                (channel,) = site.connections.waiting  # type: ignore[attr-defined]
+                self.assertIs(channel.deadline.phase, waits)
+            self.end(client)
+            self.turn()
+            self.assertEqual(site.connections.count, 0)  # type: ignore[attr-defined]
+            site.ticker.stop()  # type: ignore[attr-defined]
 
     def test_errors(self) -> None:
         """An error of the system is handled by Twisted, and the port goes on."""
