@@ -78,7 +78,9 @@ class StreamResource(Resource):
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         """See `Resource.getChildWithDefault`: the request passes the gate, or ends there."""
-        # A trailing slash leads back to this resource, which checks then.
+        if not path and path not in self.children:
+            # A trailing slash leads back to this resource, which checks then.
+            return self.getChild(path, request)
         stopped = self.gate.stop(request) if path and path not in HEALTH else None
         return super().getChildWithDefault(path, request) if stopped is None else stopped
 

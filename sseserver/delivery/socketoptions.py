@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from zope.interface import implementer
 
 from sseserver.delivery.connection import findConnection
-from sseserver.speedups.transports import quicken
+from sseserver.speedups.transports import FastPort, FastServer, quicken
 
 #: Bytes. Limit of unsent data in the kernel. A slow viewer is noticed long before the megabytes of
 #: the kernel's buffer are full, and gets fresh data.
@@ -65,6 +65,9 @@ def tune(transport: Any) -> None:
     Args:
         transport: The transport of the viewer's request.
     """
+    if type(transport) is FastServer and transport.server.isTuned:
+        # Nearly all.
+        return
     connection = findConnection(transport)
     if connection is not None and connection.connected and getattr(connection, "server", None) not in _tuned:
         _setOptions(connection.getHandle())
@@ -119,6 +122,8 @@ class TunedEndpoint:
             _tuned.add(port)
         if self._isFast:
             quicken(port)
+            if type(port) is FastPort:
+                port.isTuned = port in _tuned
         listening: IListeningPort = port
         self.port = listening
         return listening

@@ -135,6 +135,10 @@ class FastRequest(Request):
     def client(self, address: Any) -> None:
         self._client = address
 
+    def getClientAddress(self) -> Any:
+        """See `Request.getClientAddress`."""
+        return self.transport.getPeer() if self._client is None else self._client
+
     @property
     def _adapterCache(self) -> dict[str, Any]:
         """The components of `Componentized`, which few requests have."""

@@ -19,6 +19,7 @@ from typing import Any, cast
 from twisted.internet.address import IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IProtocol
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.posixbase import _ContinuousPolling
 from twisted.internet.tcp import Port, Server
 from twisted.logger import Logger
@@ -64,6 +65,19 @@ class FastServer(Server):
         self.startReading()
         self.connected = 1
 
+    def doRead(self) -> Any:
+        """See `Connection.doRead`."""
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
     def setTcpNoDelay(self, enabled: bool) -> None:
         """See `ITCPTransport.setTcpNoDelay`. The socket has the option from its port."""
         if not enabled:
@@ -101,7 +115,7 @@ class FastServer(Server):
 
         Without `shutdown`: nobody else has the descriptor, so `close` ends the connection.
         """
-        if self.disconnected or reason.type is ConnectionAborted or self.TLS:
+        if self.disconnected or reason.type is ConnectionAborted or self.TLS or self.fileno() < 0:
             super().connectionLost(reason)
             return
         self.disconnected = 1
@@ -123,8 +137,14 @@ class FastServer(Server):
 
 
 class FastPort(Port):
-    """A port that accepts connections in fewer steps. Errors are left to Twisted, which meets them again."""
+    """
+    A port that accepts connections in fewer steps. Errors are left to Twisted, which meets them again.
 
+    Attributes:
+        isTuned: Whether its socket has the options of viewers, so that its connections have them, too.
+    """
+
+    isTuned = False
     transport = FastServer
     socket: Any
     factory: Any

@@ -102,8 +102,9 @@ def readLastEventID(request: Request) -> str | None:
     keeps their value, and would replay the same events at each reconnection. A value that is not
     UTF-8 is no error: it is an unknown ID.
     """
-    header = request.getHeader(b"last-event-id")
-    if header:
+    fields = request.requestHeaders.getRawHeaders(b"last-event-id")
+    if fields and fields[-1]:
+        header: bytes = fields[-1]
         return header.decode("utf-8", "replace")
     for name in _LAST_EVENT_IDS:
         values = request.args.get(name)

@@ -8,14 +8,18 @@ import errno
 import select
 import socket
 from typing import Any, ClassVar
-from unittest import skipUnless
+from unittest import mock, skipUnless
 
+from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Port, Server
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
+from sseserver.delivery.socketoptions import TunedEndpoint, tune
 from sseserver.speedups import transports
 from sseserver.speedups.probes import probe
 from sseserver.speedups.transports import FastPort, FastServer, managesReads, quicken
@@ -95,6 +99,23 @@ class FailingSocket:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._handle, name)
+
+
+@implementer(IStreamServerEndpoint)
+class GivenEndpoint:
+    """
+    An endpoint with a port.
+
+    Args:
+        port: The port.
+    """
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def listen(self, protocolFactory: Any) -> Any:
+        """See `IStreamServerEndpoint.listen`."""
+        return succeed(self._port)
 
 
 @skipUnless(hasattr(select, "epoll"), "The reactor needs epoll.")
@@ -214,6 +235,24 @@ class FastPortTests(SynchronousTestCase):
         self.assertTrue(transport.getTcpNoDelay())
         transport.setTcpNoDelay(False)
         self.assertFalse(transport.getTcpNoDelay())
+
+    def test_tuned(self) -> None:
+        """The options of viewers are inherited from a port that has them, and set on the viewers of another one."""
+        for isTuned in (False, True):
+            port: Any = self.reactor.listenTCP(0, self.factory, interface="127.0.0.1")
+            self.addCleanup(port.connectionLost, None)
+            if isTuned:
+                TunedEndpoint(GivenEndpoint(port), isFast=True).listen(self.factory)
+            else:
+                quicken(port)
+            self.assertIs(port.isTuned, isTuned)
+            self.connect(port)
+            self.turn()
+            transport: Any = self.factory.made.pop().transport
+            self.assertEqual(transport.getTcpKeepAlive(), isTuned)
+            with mock.patch("sseserver.delivery.socketoptions._setOptions") as setOptions:
+                tune(transport)
+            self.assertIs(setOptions.called, not isTuned)
 
     def test_many(self) -> None:
         """A crowd is accepted in a few turns; after it, one connection in one."""
