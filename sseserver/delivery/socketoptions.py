@@ -65,9 +65,11 @@ def tune(transport: Any) -> None:
     Args:
         transport: The transport of the viewer's request.
     """
-    if type(transport) is FastServer and transport.server.isTuned:
-        # Nearly all.
-        return
+    if type(transport) is FastServer:
+        port: Any = transport.server
+        if port.isTuned:
+            # Nearly all.
+            return
     connection = findConnection(transport)
     if connection is not None and connection.connected and getattr(connection, "server", None) not in _tuned:
         _setOptions(connection.getHandle())

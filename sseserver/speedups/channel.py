@@ -75,6 +75,7 @@ class FastChannel(LaterInput):
 
     __slots__ = (*CHANNEL_ATTRIBUTES, "_host", "_peer", "direct", "later", "sendBuffer")
 
+    sendBuffer: FastBody
     transport: Any
     site: Any
 
@@ -104,7 +105,9 @@ class FastChannel(LaterInput):
         """
         self.connected = 1
         self.transport = transport
-        if type(transport) is FastServer and transport.protocol is self:
+        # A transport with another protocol hands its connection over, with bytes that come first.
+        isNew = getattr(transport, "protocol", None) is self
+        if isNew and type(transport) is FastServer:
             # It has what `connectionMade` gives to a transport that may be any.
             self.sendBuffer = FastBody(transport)
             self._networkProducer = transport
@@ -115,8 +118,7 @@ class FastChannel(LaterInput):
             self.beginHead()
             return
         self.connectionMade()
-        # A transport with another protocol hands its connection over, with bytes that come first.
-        if canBypassQueue(transport) and transport.protocol is self and self.site.firstReads.hasTime():
+        if isNew and canBypassQueue(transport) and self.site.firstReads.hasTime():
             readFirst(transport)
 
     def connectionMade(self) -> None:

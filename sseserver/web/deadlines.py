@@ -138,7 +138,7 @@ class RequestDeadlines(HeadChecks):
 
     def awaitHead(self) -> None:
         """Wait for the first request. What the client has sent is read before the reactor turns: see `beginHead`."""
-        self.timeOut = self.timeOut or _NEVER  # type: ignore[assignment]
+        self.timeOut = self.timeOut or _NEVER
         self.phase = _WAITING
 
     def beginHead(self) -> None:
