@@ -108,7 +108,7 @@ class FastChannel(LaterInput):
         # A transport with another protocol hands its connection over, with bytes that come first.
         isNew = getattr(transport, "protocol", None) is self
         if isNew and type(transport) is FastServer:
-            # It has what `connectionMade` gives to a transport that may be any.
+            # A transport of another kind gets the same in `connectionMade`.
             self.sendBuffer = FastBody(transport)
             self._networkProducer = transport
             transport.producer, transport.streamingProducer = self, True
@@ -131,7 +131,7 @@ class FastChannel(LaterInput):
         super().connectionMade()
 
     def awaitHead(self) -> None:
-        """Wait for the first request. What the client has sent is read before the reactor turns: see `beginHead`."""
+        """Wait for the first request. The bytes that are there are read at once: see `beginHead`."""
 
     def beginHead(self) -> None:
         """Begin the time limit of the first request, if there is none and the request is still to be read."""

@@ -84,7 +84,7 @@ class FastServer(Server):
             super().setTcpNoDelay(enabled)
 
     def startReading(self) -> None:
-        """See `FileDescriptor.startReading`: what `EPollReactor.addReader` does."""
+        """See `FileDescriptor.startReading`. Does the work of `EPollReactor.addReader`."""
         reactor: Any = self.reactor
         descriptor = self.fileno()
         if descriptor in reactor._reads:
@@ -97,7 +97,7 @@ class FastServer(Server):
         reactor._selectables[descriptor] = self
 
     def stopReading(self) -> None:
-        """See `FileDescriptor.stopReading`: what `EPollReactor.removeReader` does."""
+        """See `FileDescriptor.stopReading`. Does the work of `EPollReactor.removeReader`."""
         reactor: Any = self.reactor
         descriptor = self.fileno()
         if descriptor not in reactor._reads:
@@ -154,7 +154,7 @@ class FastPort(Port):
         limit, accepted = self.numberAccepts, 0
         while accepted < limit:
             try:
-                # `socket.accept` makes an object of Python around the one in C, and looks up what both are.
+                # `socket.accept` makes an object of Python around the one in C, and looks up the kind of both.
                 descriptor, address = self.socket._accept()
             except BlockingIOError:
                 # Nobody else waits. Next time, look for no more than there were.
@@ -193,7 +193,7 @@ class FastPort(Port):
 
 
 def readFirst(transport: Any) -> None:
-    """Read what is there from a new connection. If it has ended, the reactor will find out."""
+    """Read the bytes that a new connection has. If it has ended, the reactor will find out."""
     try:
         transport.doRead()
     except BaseException:
@@ -247,7 +247,7 @@ class _Poller:
     The epoll object of the probe.
 
     Attributes:
-        asked: What it was asked for.
+        asked: The arguments of its calls.
     """
 
     def __init__(self) -> None:
@@ -261,7 +261,7 @@ class _Poller:
 
 
 def _operate(kind: type[Server]) -> list[object]:
-    """Begin connections of a kind, let them read and write, and end them; return what that does."""
+    """Begin connections of a kind, let them read and write, and end them; return the effects."""
     from twisted.internet.epollreactor import EPollReactor  # noqa: PLC0415  (some systems have no epoll)
 
     seen: list[object] = []

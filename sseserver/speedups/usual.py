@@ -2,7 +2,7 @@
 Usual requests, and their connections: made, received and ended in few steps if there is nothing unusual.
 
 Like `sseserver.speedups.privates`, this module uses private names of Twisted. The probes of
-`sseserver.speedups.channel` and `sseserver.speedups.request` compare what it does with what Twisted does.
+`sseserver.speedups.channel` and `sseserver.speedups.request` compare its effects with those of Twisted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def fillChannel(channel: Any) -> None:
 
 def fillRequest(request: Any, channel: Any, *_: object) -> None:
     """
-    Do at once what the constructors of Twisted's `Request` do one after another, and give each attribute its value.
+    Do the work of the constructors of Twisted's `Request` at once: give each attribute its value.
 
     Args:
         request: A request of twisted.web, whose attributes are slots.
@@ -57,7 +57,7 @@ def fillRequest(request: Any, channel: Any, *_: object) -> None:
 
 def receivePlain(channel: Any, head: Any, isLarge: bool, rest: bytes) -> None:
     """
-    Do at once what `receiveRequest` and what it calls do with a request that has no body, and nothing to look at.
+    Do the work of `receiveRequest`, and of its calls, for a request without a body and without anything to look at.
 
     Args:
         channel: A `FastChannel` between two requests.
@@ -96,7 +96,7 @@ def hasUsualEnd(request: Any) -> bool:
 
 def endUsual(request: Any) -> None:
     """
-    Do at once what the methods `finish` and `_cleanup` of Twisted's requests do.
+    Do the work of the methods `finish` and `_cleanup` of Twisted's requests at once.
 
     Args:
         request: A request with a usual end, and without a producer.

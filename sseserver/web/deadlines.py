@@ -137,7 +137,7 @@ class RequestDeadlines(HeadChecks):
             self.deadline.phase = _WAITING
 
     def awaitHead(self) -> None:
-        """Wait for the first request. What the client has sent is read before the reactor turns: see `beginHead`."""
+        """Wait for the first request. The bytes that are there are read at once: see `beginHead`."""
         self.timeOut = self.timeOut or _NEVER
         self.phase = _WAITING
 

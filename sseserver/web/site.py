@@ -283,7 +283,7 @@ class StreamSite(Site):
             client: The client, for whom the connection is counted.
         """
         channel: Any = self.protocol()
-        # What the classes below do one after another.
+        # The steps of three classes of Twisted at once.
         channel.factory = channel.site = self
         channel.requestFactory, channel.timeOut = self.requestFactory, self.timeOut
         channel.callLater = self._callLater

@@ -30,7 +30,7 @@ from tests.speedups.mirror import GOOD, Mirror
 
 class Noting(Protocol):
     """
-    A protocol that notes what happens to it, and sends back what it receives.
+    A protocol that notes its events, and sends the bytes back that it receives.
 
     Attributes:
         seen: The bytes that came, and the type of the end.
@@ -149,7 +149,7 @@ class FastPortTests(SynchronousTestCase):
         return client
 
     def turn(self) -> None:
-        """Handle what is ready."""
+        """Handle the events that are there."""
         self.reactor.runUntilCurrent()
         self.reactor.doIteration(0)
 
@@ -159,7 +159,7 @@ class FastPortTests(SynchronousTestCase):
         self.turn()
 
     def test_connection(self) -> None:
-        """Connections of both families are accepted, read, written and ended, and know who their peers are."""
+        """Connections of both families are accepted, read, written and ended, and know their peers."""
         for interface in self.families if socket.has_ipv6 else ("127.0.0.1",):
             port = self.listen(interface)
             client = self.connect(port)
@@ -315,7 +315,7 @@ class FastPortTests(SynchronousTestCase):
         self.assertEqual(seen, [(Server, True, True), (FastServer, True, True)])
 
     def test_firstRead(self) -> None:
-        """What a new client has sent is read at once, within the same limits; a deadline begins if more must follow."""
+        """The first bytes of a client are read at once, within the limits. A deadline begins if more must follow."""
         long = b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000
         for sent, answer, waits in (
             (GOOD["plain"], b"200", None),

@@ -14,7 +14,7 @@ from sseserver.web.site import StreamSite
 from tests.resources import HoldingResource
 from tests.wires import WireTestCase
 
-#: A request that has nothing unusual; and what may stand before the end of its head.
+#: A request that has nothing unusual; and fields before the end of its head.
 USUAL = b"GET /a HTTP/1.1\r\nHost: a\r\n"
 FIELDS = (b"", b"Connection: close\r\n")
 
@@ -54,7 +54,7 @@ class UsualTests(WireTestCase):
         self.patch(channel, "receivePlain", count)
 
     def play(self, plain: bool, sent: bytes, finishes: bool) -> list[object]:
-        """Send a request, and answer it or let the client leave; return what was seen of it."""
+        """Send a request, and answer it or let the client leave; return its traces."""
         site: Any = Site(self.caught, reactor=self.reactor, plain=plain)
         wire = self.connect(site, sent)
         self.reactor.turn()
