@@ -131,10 +131,11 @@ def translate(extensions: list[Extension], folder: Path) -> None:
 
 
 def extensions() -> list[Extension]:
-    """Make the extension modules."""
+    """Make the extension modules; an optimization in `CFLAGS`, such as `-O1`, takes the place of ours."""
+    optimization = [] if "-O" in os.environ.get("CFLAGS", "") else ["-O3"]
     sources = {name: f"{PACKAGE}/{name.replace('.', '/')}.py" for name in COMPILED}
     return [
-        Extension(f"{PACKAGE}.{name}", [source], extra_compile_args=["-O3", "-g0", "-fno-plt"])
+        Extension(f"{PACKAGE}.{name}", [source], extra_compile_args=[*optimization, "-g0", "-fno-plt"])
         for name, source in sources.items()
     ]
 

@@ -4,30 +4,13 @@ Settings for pytest: the order of the tests, their distribution to processes, an
 
 import gc
 import os
-import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.unittest import TestCaseFunction
 from xdist.scheduler import LoadScopeScheduling
-
-#: Tests that take the same lines thousands of times. Coverage makes them three to ten times as slow, so it is off in
-#: them; each of their lines is measured in another test.
-REPEATING = (
-    "tests/simulation/",
-    "tests/test_cut.py",
-    "tests/test_model.py",
-    "tests/formats/test_rendering.py::JoinedTests::test_F42_joinedEventsAreBounded",
-    "tests/stores/sqlite/test_power.py",
-    "tests/streams/test_buffer.py::BufferTests::test_likeLists",
-    "tests/web/access/test_oracle.py",
-    "tests/web/test_heads.py::FormTests::test_F78_inPieces",
-    "tests/web/test_mutations.py",
-    "tests/wire/test_decoder.py::DecoderTests::test_timeIsLinear",
-    "tests/wire/test_decoder_properties.py::PropertyTests::test_manySplits",
-)
 
 #: Tests that see no difference between builds: of the source tree, copies of it and its documents, of the scripts of
 #: the pages, and of foreign clients, whose protocols the tests of the formats and of `test_responses.py` see in all
@@ -36,13 +19,16 @@ ONCE = (
     "tests/integration/test_access_browser.py",
     "tests/integration/test_admin_page.py",
     "tests/integration/test_agui.py",
+    "tests/integration/test_ai.py",
     "tests/integration/test_ai_resume.py",
     "tests/integration/test_anthropic.py",
     "tests/integration/test_benchmarks.py",
+    "tests/integration/test_browser.py",
     "tests/integration/test_chat_features.py",
     "tests/integration/test_chat_page.py",
     "tests/integration/test_deployment.py",
     "tests/integration/test_documents.py",
+    "tests/integration/test_foreign.py",
     "tests/integration/test_forkserver.py",
     "tests/integration/test_generatedclients.py",
     "tests/integration/test_guides.py",
@@ -52,6 +38,7 @@ ONCE = (
     "tests/integration/test_legacy.py",
     "tests/integration/test_markdown.py",
     "tests/integration/test_ollama.py",
+    "tests/integration/test_origins.py",
     "tests/integration/test_page.py",
     "tests/integration/test_page_speed.py",
     "tests/integration/test_planted.py",
@@ -185,23 +172,6 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """
     if nextitem is not None and nextitem.path != item.path and not gc.get_freeze_count():
         pytest_collection_finish()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """
-    Run a test of `REPEATING` without coverage.
-
-    The marker `no_cover` of pytest-cov does not do that in a process of pytest-xdist: there pytest-cov measures twice.
-    """
-    if not (item.nodeid.startswith(REPEATING) and item.config.pluginmanager.hasplugin("_cov")):
-        return (yield)
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    try:
-        return (yield)
-    finally:
-        sys.settrace(tracer)
 
 
 @pytest.fixture(scope="session", autouse=True)

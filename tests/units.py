@@ -1,11 +1,13 @@
 """
 Run the unit tests, which are all tests outside tests/integration, under trial:
 
-    python tests/units.py [OPTIONS] [MODULES]
+    python tests/units.py [--coverage] [OPTIONS] [MODULES]
 
 Trial takes names of modules and cannot leave a folder out. Without names this file lists the modules, and runs more
 processes than there are processor cores, since some tests wait for a disk or a program. Each has about as much work as
 the others. The output of a process is shown when it ends, and that of one with failures after all others.
+
+With `--coverage` each process leaves a file `.coverage.…` for `coverage combine`.
 """
 
 from __future__ import annotations
@@ -34,6 +36,18 @@ LONGEST = {
     "tests.web.test_heads": 2.0,
 }
 USUAL = 0.2
+
+#: Modules that take the same lines thousands of times. Coverage makes them three to ten times as slow, so they run
+#: without it; each of their lines is measured in another test.
+REPEATING = (
+    "tests.simulation.",
+    "tests.stores.sqlite.test_power",
+    "tests.test_cut",
+    "tests.test_model",
+    "tests.web.access.test_oracle",
+    "tests.web.test_mutations",
+    "tests.wire.test_decoder_properties",
+)
 
 #: Seconds. Times of each test of modules that are too long for one process.
 SPLIT = {
@@ -78,9 +92,20 @@ def share(units: dict[str, float], count: int) -> list[list[str]]:
     return shares
 
 
-def runTrial(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def runTrials(names: list[str], options: list[str], coverage: bool) -> subprocess.CompletedProcess[str]:
+    """Run trial in processes of their own: with coverage, if asked for, and again without it for `REPEATING`."""
+    measured = [name for name in names if coverage and not name.startswith(REPEATING)]
+    others = [name for name in names if name not in measured]
+    results = [runTrial([*options, *some], measure) for some, measure in ((measured, True), (others, False)) if some]
+    return subprocess.CompletedProcess(
+        names, max(result.returncode for result in results), "".join(result.stdout for result in results)
+    )
+
+
+def runTrial(arguments: list[str], coverage: bool) -> subprocess.CompletedProcess[str]:
     """Run trial in a process of its own, with its output in one piece."""
-    command = [sys.executable, "-m", "twisted.trial", "--reporter=text", *arguments]
+    measuring = ["-m", "coverage", "run", "--parallel-mode"] if coverage else []
+    command = [sys.executable, *measuring, "-m", "twisted.trial", "--reporter=text", *arguments]
     return subprocess.run(
         command, cwd=TESTS.parent, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -88,15 +113,15 @@ def runTrial(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 def main(arguments: list[str]) -> int:
     """Run trial and return its exit status, or that of a process that failed."""
-    if any(not argument.startswith("-") for argument in arguments):
-        shares = [arguments]
-    else:
-        shares = [
-            [*arguments, f"--temp-directory=_trial_temp{number}", *units]
-            for number, units in enumerate(share(findUnits(), (os.cpu_count() or 1) * 3 // 2))
-        ]
+    options = [argument for argument in arguments if argument.startswith("-") and argument != "--coverage"]
+    names = [argument for argument in arguments if not argument.startswith("-")]
+    shares = [names] if names else share(findUnits(), (os.cpu_count() or 1) * 3 // 2)
     with ThreadPoolExecutor(len(shares)) as pool:
-        results = sorted(pool.map(runTrial, shares), key=lambda result: result.returncode != 0)
+        running = [
+            pool.submit(runTrials, some, [*options, f"--temp-directory=_trial_temp{number}"], "--coverage" in arguments)
+            for number, some in enumerate(shares)
+        ]
+    results = sorted((one.result() for one in running), key=lambda result: result.returncode != 0)
     for result in results:
         sys.stdout.write(result.stdout)
     return results[-1].returncode
