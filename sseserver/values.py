@@ -27,6 +27,8 @@ class Kind(IntEnum):
       `reason` and `restarts`, the number of times so far.
     - `INPUT`: what the run answers, as its API keeps it for later requests; the first entry, if there is one: a JSON
       object in one line, LF, a JSON array in one line. No viewer gets it as it is.
+    - `RESPONSE_EVENT`: an event of OpenAI's Responses as an upstream sent it: its JSON in one line. The chunks that it
+      became follow. Only the format `responses` writes it.
     - `DONE`, `FAILED`, `CANCELLED`: the terminal entry: a JSON object with a `reason`, see `Reason`.
     """
 
@@ -36,6 +38,7 @@ class Kind(IntEnum):
     SILENT_CHUNK = 3
     RESTART = 4
     INPUT = 5
+    RESPONSE_EVENT = 6
     DONE = 8
     FAILED = 9
     CANCELLED = 10

@@ -20,8 +20,8 @@ from sseserver.wire import continued, encodeRetry, writeBlock
 
 _LF = 10
 
-# A silent chunk is an event of its own.
-_TEXT = bytes(TEXT_KINDS)
+# A silent chunk is an event of its own. The event of an upstream is nothing here: its chunks follow.
+_TEXT = bytes((*TEXT_KINDS, Kind.RESPONSE_EVENT))
 _TEXTS = re.compile(b"[%b]+" % _TEXT)
 
 

@@ -87,6 +87,8 @@ class OpenAIRendering(EntryRendering):
         if kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
             # A template, as in `piece`. A chunk has no line ends (`packChunk`).
             return b"id: %b-%d\ndata: %b\n\n" % (self._epoch, number, unpack(data)[0])
+        if kind == Kind.RESPONSE_EVENT:
+            return b""
         if kind in (Kind.EVENT, Kind.INPUT):
             return self._event(number, self._role()) if number == 1 else b""
         opening = self._opening() if number == 1 else b""

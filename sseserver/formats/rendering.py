@@ -47,8 +47,6 @@ _OPEN = State.OPEN
 #: The event types of the terminal entries.
 TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
 
-#: The kinds that make nothing void that a viewer has got.
-_BEFORE = bytes((Kind.RESTART, Kind.INPUT))
 
 #: Message for viewers that cannot take back the text before a restart.
 RESTARTED = "The server that wrote this answer is gone, and the answer has begun anew. Request it again."
@@ -68,12 +66,14 @@ class EntryRendering:
     Attributes:
         pieces: Kinds of the entries whose text `piece` writes; tokens are among them.
         row: Pattern that matches consecutive entries of these kinds.
+        unseen: Kinds of the entries before a restart of which no viewer has got anything.
     """
 
     __slots__ = ("_buffer", "_epoch", "_log", "_memo", "_memoBytes", "_memoLast", "_memoSize", "_newest", "_newestAt")
 
     pieces: ClassVar[bytes] = TEXT_PIECES
     row: ClassVar[re.Pattern[bytes]] = TEXT_ROW
+    unseen: ClassVar[bytes] = bytes((Kind.RESTART, Kind.INPUT, Kind.RESPONSE_EVENT))
 
     def __init__(self, streamLog: IStreamLog) -> None:
         self._log = streamLog
@@ -102,7 +102,7 @@ class EntryRendering:
     def voidsText(self, number: int) -> bool:
         """Return whether a restart makes text void that a viewer may have got. It has its number."""
         buffer = self._buffer
-        return buffer.first > 1 or bool(buffer.kinds[: number - 1].strip(_BEFORE))
+        return buffer.first > 1 or bool(buffer.kinds[: number - 1].strip(self.unseen))
 
     def read(self, cursor: int, maxBytes: int, joined: bool) -> Reading:
         """See `IRendering.read`."""

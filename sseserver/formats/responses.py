@@ -12,6 +12,7 @@ from sseserver.formats.translation import TranslatedFormat, TranslatedRendering
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.protocols.responses.response import Identity
 from sseserver.protocols.responses.translation import ResponseTranslator, writeProblem
+from sseserver.values import Kind
 
 
 class _ResponsesRendering(TranslatedRendering):
@@ -19,6 +20,8 @@ class _ResponsesRendering(TranslatedRendering):
 
     __slots__ = ()
 
+    unseen = bytes((Kind.RESTART, Kind.INPUT))
+    unread = bytes((Kind.EVENT,))
     readsInput = True
     skips = True
 

@@ -36,7 +36,6 @@ _SKIPPED = 100
 
 # Looked up for each entry.
 _TOKEN = Kind.TOKEN.value
-_EVENT = Kind.EVENT.value
 _INPUT = Kind.INPUT.value
 _RESTART = Kind.RESTART.value
 _KINDS = {kind.value: kind for kind in Kind}
@@ -54,7 +53,7 @@ class Translator(Protocol):
         Write the next entry.
 
         Args:
-            kind: Its kind; never a published event or a restart. See `TranslatedRendering.readsInput`.
+            kind: Its kind; never a restart. See `TranslatedRendering.readsInput` and `unread`.
             data: Its data.
 
         Returns:
@@ -146,6 +145,7 @@ class TranslatedRendering(EntryRendering):
         readsInput: Whether the translators write entries of the kind `INPUT`. After a restart of the run, the events of
             that entry stand before those of the next one.
         skips: Whether the translators are `TextSkipper`s.
+        unread: Kinds of the entries that they do not get.
     """
 
     __slots__ = ("__weakref__", "_checkpoints", "_input", "_make", "_places", "_void")
@@ -153,6 +153,7 @@ class TranslatedRendering(EntryRendering):
     hasIDs: ClassVar[bool] = False
     readsInput: ClassVar[bool] = False
     skips: ClassVar[bool] = False
+    unread: ClassVar[bytes] = bytes((Kind.EVENT, Kind.RESPONSE_EVENT))
 
     def __init__(self, streamLog: IStreamLog, makeTranslator: MakeTranslator) -> None:
         super().__init__(streamLog)
@@ -354,7 +355,7 @@ class TranslatedRendering(EntryRendering):
             if self.readsInput:
                 self._input = self._buffer.entry(number)
                 events = place.translator.translate(Kind.INPUT, self._input)
-        elif kind != _EVENT:
+        elif kind not in self.unread:
             place.hasBegun = True
             events = place.translator.translate(_KINDS[kind], self._buffer.entry(number))
             if place.waiting:

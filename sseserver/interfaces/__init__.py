@@ -18,7 +18,15 @@ from sseserver.interfaces.sharing import (
     KeyedStream,
     Restarter,
 )
-from sseserver.interfaces.sources import IModels, IPackedSink, ITokenSink, ITokenSource, Origin
+from sseserver.interfaces.sources import (
+    IModels,
+    IPackedSink,
+    IResponseSink,
+    IResponsesSource,
+    ITokenSink,
+    ITokenSource,
+    Origin,
+)
 from sseserver.interfaces.stores import ILocalStore, IPersistence, IStreamStore
 from sseserver.interfaces.streams import IBeatingFormat, IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
 
@@ -38,6 +46,8 @@ __all__ = [
     "IPersistence",
     "IRate",
     "IRendering",
+    "IResponseSink",
+    "IResponsesSource",
     "ISharedLimits",
     "ISharedStore",
     "IStreamLog",

@@ -76,6 +76,12 @@ class IModels(Interface):
         """
 
 
+class IResponsesSource(Interface):
+    """Tells whether a token source writes the events of an upstream's response. See `IResponseSink`."""
+
+    writesResponseEvents: bool = Attribute("Whether an answer that is requested now may begin with such events.")
+
+
 class ITokenSink(Interface):
     """
     Takes the tokens of one run. Similar to `IConsumer`, but for `str`.
@@ -144,6 +150,21 @@ class ITokenSink(Interface):
 
     def unregisterProducer() -> None:
         """Forget the producer. None of its methods is called after that."""
+
+
+class IResponseSink(ITokenSink):
+    """A token sink that also takes the events of OpenAI's Responses. A run is one; a sink of your own need not be."""
+
+    def writeResponseEvent(event: bytes) -> None:
+        """
+        Append an event of a response as an upstream sent it. The chunks that it became are written after it.
+
+        Viewers in the format `responses` get the event, with IDs of this server; in all other formats it is nothing.
+
+        Args:
+            event: A JSON object in UTF-8 with a member `type`. White space around it and line ends inside it are not
+                kept.
+        """
 
 
 class IPackedSink(ITokenSink):

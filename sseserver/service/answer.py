@@ -16,7 +16,7 @@ from sseserver.errors import RunCancelled, SourceError, SSEServerError
 from sseserver.formats.openai import nameAnswer
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import CompletionBuilder
-from sseserver.streams.entries import findRestart, unpack
+from sseserver.streams.entries import countResponseEvents, findRestart, unpack
 from sseserver.values import Kind, State
 
 #: Bytes of entries that are read in one turn of the reactor, at least one entry.
@@ -116,15 +116,24 @@ class Answer:
             self._builder.addChunk(unpack(data)[0])
         elif kind == Kind.RESTART:
             self._builder = self._makeBuilder()
-        elif kind not in (Kind.EVENT, Kind.INPUT):
+        elif kind not in (Kind.EVENT, Kind.INPUT, Kind.RESPONSE_EVENT):
             self._end = _End(kind, json.loads(data))
 
 
 def refusal(streamLog: IStreamLog) -> SSEServerError | None:
     """Return the error of a run that ended without an answer; `None` if it has produced something, or nothing yet."""
-    if streamLog.buffer.first == 1 and streamLog.last and streamLog.buffer.kind(1) in (Kind.FAILED, Kind.CANCELLED):
-        return _failure(_End(streamLog.buffer.kind(1), json.loads(streamLog.buffer.entry(1))))
+    buffer, begin = streamLog.buffer, countBefore(streamLog) + 1
+    if buffer.first == 1 and streamLog.last >= begin and buffer.kind(begin) in (Kind.FAILED, Kind.CANCELLED):
+        return _failure(_End(buffer.kind(begin), json.loads(buffer.entry(begin))))
     return None
+
+
+def countBefore(streamLog: IStreamLog) -> int:
+    """Count the entries before an answer: events of an upstream that no format but `responses` writes."""
+    # The kinds are copied only where there is such an entry.
+    buffer = streamLog.buffer
+    isFirst = buffer.first == 1 and streamLog.last and buffer.kind(1) == Kind.RESPONSE_EVENT
+    return countResponseEvents(buffer.kinds) if isFirst else 0
 
 
 def _failure(end: _End) -> SSEServerError:

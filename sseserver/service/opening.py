@@ -38,10 +38,18 @@ class Opening(NamedTuple):
     Attributes:
         data: Data of the entry `INPUT` with which it begins; `None` for no such entry.
         traits: Traits of its run.
+        note: Members that the JSON object in the data begins with, with a comma behind each. They are none of the
+            request, and do not count for its idempotency key.
     """
 
     data: bytes | None
     traits: RunTraits = ORDINARY
+    note: bytes = b""
+
+    def pack(self) -> bytes:
+        """Return the data of the entry, which there is."""
+        data = self.data or b""
+        return b"{%b%b" % (self.note, data[1:]) if self.note else data
 
 
 def addEnd(summarize: Summarize | None, wall: Callable[[], float]) -> Summarize:

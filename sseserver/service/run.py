@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements
 
 from sseserver.errors import SourceError
-from sseserver.interfaces import IPackedSink, IStreamLog, Origin
+from sseserver.interfaces import IPackedSink, IResponseSink, IStreamLog, Origin
 from sseserver.service.linger import Linger
 from sseserver.service.pause import Pause
 from sseserver.service.prompts import KeptPrompt
@@ -26,7 +26,7 @@ from sseserver.service.runcounts import RunCounts
 from sseserver.service.states import RUN_STEPS, RunState
 from sseserver.settings import Settings
 from sseserver.steps import step
-from sseserver.streams.entries import packChunk
+from sseserver.streams.entries import packChunk, packLine
 from sseserver.streams.terminal import packCancelled, packDone, packFailed
 from sseserver.timing.ticker import Ticker
 from sseserver.tracebacks import forgetFailure
@@ -35,10 +35,12 @@ from sseserver.values import Kind, NewEntry, PackedEntries, Reason
 log = Logger(__name__)
 
 _TOKEN = Kind.TOKEN
-_SILENT_CHUNK = Kind.SILENT_CHUNK
 _WORKING = RunState.WORKING
 _PAUSED = RunState.PAUSED
 _ENDED = RunState.ENDED
+
+#: The kinds of entries that are not the first token.
+_SILENT = (Kind.SILENT_CHUNK, Kind.RESPONSE_EVENT)
 
 #: Bytes. A larger entry is followed by a check of the read-ahead.
 _LARGE = 1024
@@ -153,12 +155,6 @@ class Run:
             # The source stopped its own run when it was called.
             self._work.cancel()
 
-    def skip(self) -> None:
-        """Count no entry that the stream has already: another process has written them."""
-        self.counted = self.streamLog.last
-        # The time to its first token is not that of the source.
-        self.firstToken = self._sweep.clock.seconds()
-
     def begin(self) -> None:
         """Note that it is this run's turn: the source is called next."""
         self.state = step(RUN_STEPS, self.state, _WORKING)
@@ -181,6 +177,11 @@ class Run:
         if self.state is not _ENDED:
             kind, data = packChunk(chunk, text)
             self._append(kind, data)
+
+    def writeResponseEvent(self, event: bytes) -> None:
+        """See `IResponseSink.writeResponseEvent`."""
+        if self.state is not _ENDED:
+            self._append(Kind.RESPONSE_EVENT, packLine(event))
 
     def noteOrigin(self, origin: Origin) -> None:
         """See `ITokenSink.noteOrigin`."""
@@ -255,7 +256,7 @@ class Run:
             number: Its number.
             size: Bytes of its data.
         """
-        if self.firstToken < 0 and kind is not _SILENT_CHUNK:
+        if self.firstToken < 0 and kind not in _SILENT:
             self._counts.noteFirst(self, self.streamLog.created, self._sweep.clock.seconds())
         self._nextCheck = number + 1 if self.firstToken < 0 else number - number % _AHEAD_CHECK + _AHEAD_CHECK
         if number % _AHEAD_CHECK and size <= _LARGE:
@@ -340,4 +341,4 @@ def _broken() -> NewEntry:
     return packFailed(SourceError("The source of this text broke down.", Reason.ERROR))
 
 
-classImplements(Run, IPackedSink)
+classImplements(Run, IPackedSink, IResponseSink)

@@ -78,6 +78,19 @@ class RunCounts:
         self.firstTokens = Durations(_FIRST_TOKENS)
         self.tokenTimes = Durations(_TOKENS)
 
+    def noteRestart(self, run: Counted, last: int, now: float) -> None:
+        """
+        Note that a run begins anew. It counts no entry that another process has written.
+
+        Args:
+            run: The run.
+            last: Number of the last entry of its stream.
+            now: The time. That to its first token is not measured: it is not that of the source.
+        """
+        self.restarted += 1
+        run.counted = last
+        run.firstToken = now
+
     def noteFirst(self, run: Counted, created: float, now: float) -> None:
         """
         Note that a run has its first token.

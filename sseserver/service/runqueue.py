@@ -125,8 +125,7 @@ class RunQueue:
         run = Run(streamLog, self._settings, self._sweep, self._makeRoom, self._ended, summarize)
         run.prompt = prompt
         if restarted:
-            self.counts.restarted += 1
-            run.skip()
+            self.counts.noteRestart(run, streamLog.last, self._sweep.clock.seconds())
         self._open[streamLog.name] = run
         self._held[run] = onReleased
         self._work.add(RUN_COST)

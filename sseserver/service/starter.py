@@ -181,7 +181,7 @@ class RunStarter:
             self._release(prompt, terms.client)
             return streamLog
         if terms.opening is not None and terms.opening.data is not None:
-            streamLog.append(Kind.INPUT, terms.opening.data)
+            streamLog.append(Kind.INPUT, terms.opening.pack())
         released = terms.client and partial(self._ledger.clients.runs.remove, terms.client)
         self._runs.start(streamLog, prompt, terms.summarize, released, terms.traits)
         return streamLog

@@ -9,40 +9,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Coroutine, Generator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, succeed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from sseserver.client import ConnectionFailed, Request, StatusError
+from sseserver.client import Request, StatusError
 from sseserver.client.agent import Connections, makeConnections
 from sseserver.client.response import chooseReadPath
 from sseserver.errors import ErrorDetails, SourceError
-from sseserver.interfaces import IChecked, IModels, ITokenSink, ITokenSource
+from sseserver.interfaces import IChecked, IModels, IResponsesSource, ITokenSink, ITokenSource
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces, encodeUTF8
 from sseserver.protocols.jsonsteps import readSteps
 from sseserver.redaction import splitURL
 from sseserver.sources.upstreamanswer import UpstreamAnswer
-from sseserver.sources.upstreamdialect import DIALECTS, Dialect, hasUsage, isMissing
+from sseserver.sources.upstreamdialect import DIALECTS, RESPONSES, Dialect, hasUsage, isMissing
 from sseserver.sources.upstreammodels import ModelList
 from sseserver.sources.upstreamopening import JSONDocument, UpstreamLimits, openAnswer
+from sseserver.sources.upstreamreach import Reachability
 from sseserver.timing.turns import takeTurns
 from sseserver.tracebacks import forgetFailure
 from sseserver.values import MODEL, VERSION, LargePrompt, Prompt, Reason
 
 __all__ = ["UpstreamLimits", "UpstreamSource", "checkHeader", "checkKey", "checkURL"]
 
-#: Seconds between two checks of an upstream that was not reached, if somebody asks.
-CHECK_SECONDS = 10.0
-
 #: Number of values in a request that this process has written itself.
 ANY_NUMBER = 2**31
-
-T = TypeVar("T")
 
 #: A request that is being written.
 _Writing = Coroutine[Any, Any, Request]
@@ -129,7 +124,7 @@ def checkHeader(name: str, value: str) -> tuple[str, str]:
     return name, value
 
 
-@implementer(ITokenSource, IModels, IChecked)
+@implementer(ITokenSource, IModels, IChecked, IResponsesSource)
 class UpstreamSource:
     """
     Token source that sends each prompt to an OpenAI-compatible API.
@@ -147,6 +142,7 @@ class UpstreamSource:
 
     Attributes:
         connections: See above.
+        reach: Whether the upstream is reached.
 
     Raises:
         ValueError: The URL or the key is unusable.
@@ -177,9 +173,7 @@ class UpstreamSource:
         self._dialects = DIALECTS[limits.api]
         # The dialect of the upstream; `None` while it is not known.
         self._dialect = self._dialects[0] if len(self._dialects) == 1 else None
-        # Why the last connection failed, and when that was checked last.
-        self._problem: str | None = None
-        self._checkedAt: float = reactor.seconds()
+        self.reach = Reachability(reactor)
         self.authenticate(key)
 
     def __repr__(self) -> str:
@@ -247,12 +241,19 @@ class UpstreamSource:
         members, isLarge = self._makeMembers(prompt), isinstance(prompt, LargePrompt)
         writing = self._write(answer, members, isLarge, self._dialect or self._dialects[0])
         asking = self._ask(writing) if self._dialect else self._findDialect(answer, writing, isLarge)
-        opening = Deferred.fromCoroutine(asking).addCallbacks(self._noteReached, self._noteFailure)
+        opening = Deferred.fromCoroutine(asking).addCallbacks(self.reach.noteReached, self.reach.noteFailure)
         return answer.start(opening, self._readPath)
 
     async def _ask(self, writing: _Writing) -> IResponse | JSONDocument:
         """Send a request when it is written; see `openAnswer`."""
-        return await openAnswer(self._reactor, self.connections.agent, await writing, self._limits)
+        request = await writing
+        try:
+            return await openAnswer(self._reactor, self.connections.agent, request, self._limits)
+        except StatusError as error:
+            if len(self._dialects) > 1 and isMissing(error):
+                # The upstream may have been replaced by another one.
+                self._dialect = None
+            raise
 
     async def _findDialect(self, answer: UpstreamAnswer, writing: _Writing, isLarge: bool) -> IResponse | JSONDocument:
         """Ask in both dialects, until the upstream has the path, and remember the one that has led to an answer."""
@@ -303,7 +304,12 @@ class UpstreamSource:
         """See `IModels.models`. The upstream's list is kept for a minute."""
         if self._requestedModel is not None:
             return succeed([self._requestedModel])
-        return self._models.find().addCallbacks(self._noteReached, self._noteFailure)
+        return self._models.find().addCallbacks(self.reach.noteReached, self.reach.noteFailure)
+
+    @property
+    def writesResponseEvents(self) -> bool:
+        """See `IResponsesSource`: whether the upstream speaks Responses, or may do so."""
+        return RESPONSES in self._dialects and self._dialect in {None, RESPONSES}
 
     def findProblem(self) -> str | None:
         """
@@ -311,12 +317,10 @@ class UpstreamSource:
 
         While it did, the list of models is requested now and then: nobody else may ask the upstream.
         """
-        now = self._reactor.seconds()
-        if self._problem is not None and not 0 <= now - self._checkedAt < CHECK_SECONDS:
-            self._checkedAt = now
-            checking = self._models.find(anew=True).addCallbacks(self._noteReached, self._noteFailure)
+        if self.reach.takeCheck():
+            checking = self._models.find(anew=True).addCallbacks(self.reach.noteReached, self.reach.noteFailure)
             checking.addErrback(forgetFailure)
-        return self._problem
+        return self.reach.problem
 
     def close(self) -> Deferred[None]:
         """
@@ -328,28 +332,6 @@ class UpstreamSource:
         pool = self.connections.pool
         closing: Deferred[None] = succeed(None) if pool is None else pool.closeCachedConnections()
         return closing
-
-    def _noteReached(self, result: T) -> T:
-        self._problem = None
-        return result
-
-    def _noteFailure(self, failure: Failure) -> Failure:
-        """Note whether the upstream was reached: any answer of it shows that."""
-        error = failure.value
-        unreached = isinstance(error, SourceError) and error.reason in {Reason.UNREACHABLE, Reason.TIMEOUT}
-        if unreached or isinstance(error, ConnectionFailed):
-            self._problem = "The upstream cannot be reached."
-        elif not isinstance(error, CancelledError):
-            self._problem = None
-        if len(self._dialects) > 1 and isMissing(error):
-            # The upstream may have been replaced by another one.
-            self._dialect = None
-        return failure
-
-    def noteSilence(self) -> None:
-        """Note that the upstream has not begun an answer in time, although it may have been reached."""
-        self._problem = "The upstream does not answer."
-        self._checkedAt = self._reactor.seconds()
 
     def _locate(self, path: str) -> str:
         """Return the URL of a resource of the API."""

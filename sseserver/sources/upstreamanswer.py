@@ -7,7 +7,7 @@ limits the time between them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -21,7 +21,7 @@ from sseserver.client import EventSourceError, EventTooLarge, ResponseTruncated
 from sseserver.client.bodies import dropResponse
 from sseserver.client.response import ReadPath, ResponseReader, explainEnd
 from sseserver.errors import SourceError
-from sseserver.interfaces import ITokenSink
+from sseserver.interfaces import IResponseSink, ITokenSink
 from sseserver.protocols.responses.upstream import ResponseConverter
 from sseserver.sources.upstreamerrors import makeSourceError
 from sseserver.sources.upstreamopening import JSONDocument, UpstreamLimits
@@ -72,6 +72,9 @@ class UpstreamAnswer:
         limits: Limits of time and size.
         choices: Number of choices that were requested.
         secrets: The API key and the like, which must not appear in errors.
+
+    Attributes:
+        relay: Takes the chunks.
     """
 
     __slots__ = (
@@ -83,12 +86,12 @@ class UpstreamAnswer:
         "_intake",
         "_opening",
         "_readPath",
-        "_relay",
         "_response",
         "_secrets",
         "_silence",
         "_sink",
         "_state",
+        "relay",
     )
 
     def __init__(
@@ -100,9 +103,9 @@ class UpstreamAnswer:
         self._state = AnswerState.READING
         self._decoder = Decoder(limits.maxChunkBytes)
         self._silence = SilenceTimer(clock, limits.firstTokenTimeout, self._endSilent)
-        self._relay = ChunkRelay(sink, self._silence, limits.tokenTimeout, choices, secrets, self._succeed)
+        self.relay = ChunkRelay(sink, self._silence, limits.tokenTimeout, choices, secrets, self._succeed)
         # Takes the events: the relay itself, if they are chunks.
-        self._intake: ChunkRelay | TranslatedRelay = self._relay
+        self._intake: ChunkRelay | TranslatedRelay = self.relay
         self._drainTimer: PatientCall | None = None
         # Work under way, at most one of the three: a request, a response, a document that waits for the sink.
         self._opening: Deferred[Any] | None = None
@@ -116,20 +119,6 @@ class UpstreamAnswer:
         """The current state."""
         return self._state
 
-    @property
-    def hasBegun(self) -> bool:
-        """Whether the sink has a chunk."""
-        return self._relay.hasBegun
-
-    def hold(self, onBegin: Callable[[], object]) -> None:
-        """
-        Hold the first chunk if it has no text; see `ChunkRelay.hold`.
-
-        Args:
-            onBegin: Called before the first chunk goes to the sink.
-        """
-        self._relay.hold(onBegin)
-
     def translate(self, converter: ResponseConverter) -> None:
         """
         Make the chunks of the events of another protocol.
@@ -137,7 +126,7 @@ class UpstreamAnswer:
         Args:
             converter: Makes them.
         """
-        self._intake = TranslatedRelay(self._relay, converter)
+        self._intake = TranslatedRelay(self.relay, converter, IResponseSink.providedBy(self._sink))
 
     def start(self, opening: Deferred[IResponse | JSONDocument], readPath: ReadPath) -> Deferred[str]:
         """
@@ -181,7 +170,7 @@ class UpstreamAnswer:
     def stopProducing(self) -> None:
         """See `IPushProducer.stopProducing`. The connection is closed at once."""
         if self._isOpen():
-            self._relay.drop()
+            self.relay.drop()
             self._close()
 
     def _isOpen(self) -> bool:
@@ -223,7 +212,7 @@ class UpstreamAnswer:
 
     def _endSilent(self, limit: float) -> None:
         """End an answer whose upstream has been silent for too long."""
-        if self._relay.isComplete():
+        if self.relay.isComplete():
             self._close()
             self._reportEnd()
         else:
@@ -238,14 +227,14 @@ class UpstreamAnswer:
                 self._intake.takeRest(self._decoder)
             except BaseException:
                 failure = Failure()
-        elif failure.check(ResponseTruncated) and self._relay.isComplete():
+        elif failure.check(ResponseTruncated) and self.relay.isComplete():
             failure = None
         if self._state is AnswerState.DRAINING:
             self._release(AnswerState.OVER)
         elif self._state is not AnswerState.OVER:
             if failure is not None:
                 self._failed(failure)
-            elif self._relay.finishReason is None:
+            elif self.relay.finishReason is None:
                 message = "The upstream's answer ended without [DONE] or a finish reason."
                 self._fail(SourceError(message, Reason.TRUNCATED))
             else:
@@ -278,11 +267,11 @@ class UpstreamAnswer:
 
     def _reportEnd(self) -> None:
         """Report the finish reason of the complete answer."""
-        self._relay.flush()
-        self._done.callback(self._relay.finishReason or Reason.STOP.value)
+        self.relay.flush()
+        self._done.callback(self.relay.finishReason or Reason.STOP.value)
 
     def _fail(self, error: SourceError | Failure) -> None:
-        self._relay.drop()
+        self.relay.drop()
         self._close()
         self._done.errback(error)
 
@@ -301,7 +290,7 @@ class UpstreamAnswer:
         """Release the sink and the timers."""
         if self._isOpen():
             self._sink.unregisterProducer()
-            self._relay.stop()
+            self.relay.stop()
             self._silence.stop()
         self._enter(state)
         timer, self._drainTimer = self._drainTimer, None

@@ -221,6 +221,33 @@ def readError(value: Any, secrets: Sequence[str]) -> ToldError:
     return ToldError(message, code, kind, word("param"), status)
 
 
+def hideErrors(event: Mapping[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
+    """
+    Return an event of a response without secrets in its errors.
+
+    Args:
+        event: The event, decoded.
+        secrets: See `readError`.
+    """
+    hidden = {name: _hide(event[name], secrets) for name in ("code", "error", "message") if name in event}
+    response = event.get("response")
+    if isinstance(response, Mapping):
+        hidden["response"] = {**response, "error": _hide(response.get("error"), secrets)}
+    return {**event, **hidden}
+
+
+def _hide(value: Any, secrets: Sequence[str]) -> Any:
+    """Return decoded JSON without secrets in its strings."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "***")
+    elif isinstance(value, list):
+        value = [_hide(one, secrets) for one in value]
+    elif isinstance(value, dict):
+        value = {name: _hide(one, secrets) for name, one in value.items()}
+    return value
+
+
 def _firstObject(value: Any) -> dict[str, Any]:
     """Return an object, or the first object in a list; empty if there is none."""
     if isinstance(value, list):

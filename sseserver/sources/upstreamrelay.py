@@ -11,9 +11,10 @@ from typing import Any
 
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
+from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions import ChunkEnd, ChunkReader, ErrorChunk, convertCompletion
-from sseserver.protocols.responses.upstream import ResponseConverter
-from sseserver.sources.upstreamerrors import makeStreamError
+from sseserver.protocols.responses.upstream import ReadEvent, ResponseConverter, readEvent
+from sseserver.sources.upstreamerrors import hideErrors, makeStreamError
 from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.values import Reason
 from sseserver.wire import Decoder, Event
@@ -24,6 +25,23 @@ GRACE_SECONDS = 3.0
 
 #: Bytes. A larger first chunk is not held.
 HELD_BYTES = 4096
+
+#: Types of the events of a response that an upstream sends before it knows whether it can answer.
+_HELD_EVENTS = frozenset(
+    {
+        "response.content_part.added",
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.queued",
+    }
+)
+
+#: Bytes. Limit of those that are held.
+HELD_EVENTS_BYTES = 256 * 1024
+
+#: Types of the events of a response that has failed.
+_ERRORS = frozenset({"error", "response.cancelled", "response.failed"})
 
 
 class EventIntake:
@@ -198,6 +216,26 @@ class ChunkRelay(EventIntake):
                 self._takeEnd(end)
             self._sink.writeChunk(data, text)
 
+    def passEvent(self, event: ReadEvent) -> None:
+        """
+        Pass an event of a response on. The chunks that it becomes are taken after it.
+
+        Args:
+            event: The event. The sink is an `IResponseSink`.
+        """
+        line, kind = event.line, event.members.get("type")
+        if line is None:
+            return
+        if kind in _ERRORS and self._secrets:
+            line = toJSON(hideErrors(event.members, self._secrets))
+        if self._held is not None:
+            if kind in _ERRORS or (kind in _HELD_EVENTS and self._held.keep(line)):
+                # Another upstream may be asked.
+                return
+            self._held.release()
+        sink: Any = self._sink
+        sink.writeResponseEvent(line)
+
     def stop(self) -> None:
         """Take nothing more, and forget the callback."""
         self._onDone = None
@@ -228,21 +266,35 @@ class ChunkRelay(EventIntake):
 
 class _HeldChunk:
     """
-    Sink that holds the first chunk.
+    Sink that holds the first chunk, and the first events of a response.
 
     Args:
-        sink: Takes the chunks.
+        sink: Takes the chunks; an `IResponseSink` if there are events.
         onBegin: Called once before it takes the first one.
         letGo: Called with the sink when nothing is held any more.
     """
 
-    __slots__ = ("_chunk", "_letGo", "_onBegin", "_sink")
+    __slots__ = ("_chunk", "_events", "_letGo", "_onBegin", "_sink")
 
-    def __init__(self, sink: ITokenSink, onBegin: Callable[[], object], letGo: Callable[[ITokenSink], object]) -> None:
+    def __init__(self, sink: Any, onBegin: Callable[[], object], letGo: Callable[[ITokenSink], object]) -> None:
         self._sink = sink
         self._onBegin = onBegin
         self._letGo = letGo
         self._chunk: bytes | None = None
+        # The events of a response before the chunk, and the one that became it.
+        self._events: list[bytes] = []
+
+    def keep(self, event: bytes) -> bool:
+        """
+        Hold an event of a response.
+
+        Returns:
+            Whether it is held. Otherwise there are too many, or the first chunk is there already.
+        """
+        if self._chunk is not None or sum(map(len, self._events)) + len(event) > HELD_EVENTS_BYTES:
+            return False
+        self._events.append(event)
+        return True
 
     def writeChunk(self, chunk: bytes, text: str) -> None:
         """See `ITokenSink.writeChunk`."""
@@ -253,15 +305,18 @@ class _HeldChunk:
             self._sink.writeChunk(chunk, text)
 
     def release(self) -> None:
-        """Write the chunk, and hold nothing any more."""
+        """Write the events and the chunk, and hold nothing any more."""
         self._letGo(self._sink)
         self._onBegin()
+        for event in self._events:
+            self._sink.writeResponseEvent(event)
         if self._chunk is not None:
             self._sink.writeChunk(self._chunk, "")
 
     def drop(self) -> None:
         """Write nothing any more, and forget the callbacks."""
         self._chunk = None
+        self._events = []
         self._letGo = self._onBegin = _ignore
 
 
@@ -271,16 +326,18 @@ def _ignore(*arguments: object) -> None:
 
 class TranslatedRelay(EventIntake):
     """
-    Relay of the events of another protocol, which become chunks.
+    Relay of the events of another protocol, which become chunks. The sink gets each event before its chunks.
 
     Args:
         relay: Takes the chunks.
         converter: Makes them.
+        passes: Whether the sink takes the events, too: it is an `IResponseSink`.
     """
 
-    __slots__ = ("_converter", "_relay")
+    __slots__ = ("_converter", "_passes", "_relay")
 
-    def __init__(self, relay: ChunkRelay, converter: ResponseConverter) -> None:
+    def __init__(self, relay: ChunkRelay, converter: ResponseConverter, passes: bool) -> None:
+        self._passes = passes
         self._relay = relay
         self._converter = converter
 
@@ -289,8 +346,12 @@ class TranslatedRelay(EventIntake):
         if self._relay.isOver:
             return
         self._relay.hear()
-        for chunk in self._converter.read(data):
-            self._relay.take(chunk)
+        event = readEvent(data)
+        if event is not None:
+            if self._passes:
+                self._relay.passEvent(event)
+            for chunk in self._converter.convert(event.members):
+                self._relay.take(chunk)
 
     def takeDocument(self, document: bytes) -> None:
         """

@@ -16,7 +16,16 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from sseserver.errors import ErrorDetails, SourceError
-from sseserver.interfaces import IChecked, IModels, ITokenSink, ITokenSource, IUpstreams, Origin, UpstreamState
+from sseserver.interfaces import (
+    IChecked,
+    IModels,
+    IResponsesSource,
+    ITokenSink,
+    ITokenSource,
+    IUpstreams,
+    Origin,
+    UpstreamState,
+)
 from sseserver.sources.upstreamlists import NamedUpstream, UpstreamLists
 from sseserver.values import MODEL, Prompt, Reason
 
@@ -56,7 +65,7 @@ class _Counts:
         self.requests = self.failures = 0
 
 
-@implementer(ITokenSource, IModels, IChecked, IUpstreams)
+@implementer(ITokenSource, IModels, IChecked, IResponsesSource, IUpstreams)
 class UpstreamGroup:
     """
     Token source that asks one of several upstreams for each answer.
@@ -107,6 +116,11 @@ class UpstreamGroup:
         if self._pinModel:
             return succeed([self.model])
         return self._lists.settle().addCallback(lambda _: self._merge())
+
+    @property
+    def writesResponseEvents(self) -> bool:
+        """See `IResponsesSource`: whether one of the upstreams may."""
+        return any(upstream.source.writesResponseEvents for upstream in self.upstreams)
 
     def findProblem(self) -> str | None:
         """See `IChecked.findProblem`: a problem that all upstreams have."""
@@ -180,7 +194,7 @@ class UpstreamGroup:
         self._counts[name].requests += 1
         source = self._sources[name]
         answer = source.makeAnswer(sink, prompt)
-        answer.hold(attempts.begin)
+        answer.relay.hold(attempts.begin)
         return source.begin(answer, prompt)
 
     def noteFailure(self, name: str, error: SourceError) -> None:
@@ -193,7 +207,7 @@ class UpstreamGroup:
         """
         self._counts[name].failures += 1
         if error.reason == Reason.TIMEOUT:
-            self._sources[name].noteSilence()
+            self._sources[name].reach.noteSilence()
 
     def _merge(self) -> Sequence[str | Mapping[str, Any]]:
         """

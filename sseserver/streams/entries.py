@@ -16,12 +16,13 @@ _LF = b"\n"
 _TOKEN = Kind.TOKEN
 _CHUNK = Kind.CHUNK
 _RESTART = Kind.RESTART
+_RESPONSE_EVENTS = bytes((Kind.RESPONSE_EVENT,))
 
 #: The kinds of entries that have text.
 TEXT_KINDS = (_TOKEN, _CHUNK)
 
-#: The kinds of entries with text, and of the silent chunks between them.
-TEXT_PIECES = bytes((Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK))
+#: The kinds of entries with text, and of the upstream's events and silent chunks between them.
+TEXT_PIECES = bytes((Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK, Kind.RESPONSE_EVENT))
 
 #: Matches a row of such kinds, as long as possible.
 TEXT_ROW = re.compile(b"[%b]+" % TEXT_PIECES)
@@ -49,8 +50,18 @@ def packChunk(chunk: bytes, text: str) -> tuple[Kind, bytes]:
         chunk: A JSON object.
         text: The text in it; may be empty.
     """
-    line = chunk.strip().replace(b"\r", b" ").replace(_LF, b" ")
+    line = packLine(chunk)
     return (_CHUNK, line + _LF + text.encode("utf-8")) if text else (Kind.SILENT_CHUNK, line)
+
+
+def packLine(value: bytes) -> bytes:
+    """
+    Return JSON in one line, without white space around it.
+
+    Args:
+        value: JSON.
+    """
+    return value.strip().replace(b"\r", b" ").replace(_LF, b" ")
 
 
 def unpack(data: bytes) -> tuple[bytes, bytes]:
@@ -86,6 +97,16 @@ def countTokens(kinds: bytes | bytearray, start: int = 0) -> int:
         start: Index of the first entry that counts.
     """
     return kinds.count(_TOKEN, start) + kinds.count(_CHUNK, start)
+
+
+def countResponseEvents(kinds: bytes | bytearray) -> int:
+    """
+    Count the upstream's events at the begin of a stream, before the first entry that other formats know.
+
+    Args:
+        kinds: The kinds of the entries, a byte each.
+    """
+    return len(kinds) - len(kinds.lstrip(_RESPONSE_EVENTS))
 
 
 def findRestart(kinds: bytes | bytearray, end: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from twisted.web.server import Request
 
 from sseserver.interfaces import IFormat, IStreamLog, Principal
-from sseserver.service.answer import Answer, refusal
+from sseserver.service.answer import Answer, countBefore, refusal
 from sseserver.service.service import StreamService
 from sseserver.web.viewing import tellOrigin
 
@@ -35,7 +35,11 @@ async def holdHead(
         RunCancelled: It was cancelled before.
     """
     limit = service.settings.heartbeat
-    await service.viewers.wait(request, streamLog, form, lambda cursor: (cursor, streamLog.last > 0), limit, principal)
+
+    def read(cursor: int) -> tuple[int, bool]:
+        return cursor, streamLog.last > countBefore(streamLog)
+
+    await service.viewers.wait(request, streamLog, form, read, limit, principal)
     refused = refusal(streamLog)
     if refused is not None:
         raise refused

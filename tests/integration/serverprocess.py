@@ -16,12 +16,12 @@ from tests.integration.servers import ENVIRONMENT, ask, checkSecrets, twistd
 
 class ServerProcess:
     """
-    The server with a pace for each word, as a process that a test with the reactor starts, kills and starts again.
+    The server as a process that a test with the reactor starts, kills and starts again.
 
     Args:
         port: Its port on 127.0.0.1.
         folder: Its working directory.
-        options: Command line beside `--listen` and `--interval`.
+        options: Command line beside `--listen` and `--interval`, the pace for each word.
 
     Attributes:
         port: See above.
@@ -34,10 +34,10 @@ class ServerProcess:
         self._output = Path(folder, "server.log")
         self._process: Process | None = None
 
-    async def start(self, interval: float) -> None:
-        """Start the server with a pace in seconds for each word, and wait until it is ready."""
-        listen = ("--listen", f"tcp:{self.port}:interface=127.0.0.1", "--interval", str(interval))
-        command = twistd("sseserver", *listen, *self._options)
+    async def start(self, interval: float | None = None) -> None:
+        """Start the server, with a pace in seconds for each word if its source has one, and wait until it is ready."""
+        pace = () if interval is None else ("--interval", str(interval))
+        command = twistd("sseserver", "--listen", f"tcp:{self.port}:interface=127.0.0.1", *pace, *self._options)
         with self._output.open("wb") as output:
             self._process = startServer(command, output, cwd=self._folder, env=ENVIRONMENT)
         while not await self._isReady():

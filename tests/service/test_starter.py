@@ -78,6 +78,17 @@ class StartTests(ServiceTestCase):
         self.assertEqual(streamLog.buffer.entries, [b"{}\n[]", b"text"])
         self.assertEqual(bytes(streamLog.buffer.kinds), bytes((Kind.INPUT, Kind.TOKEN)))
 
+    def test_note(self) -> None:
+        """What is noted with the request does not count for its key: a repeated request joins the same run."""
+        found = []
+        for note in (b"", b'"a":1,'):
+            opening = Opening(b'{"model":"m"}\n[]', note=note)
+            starting = self.service.startRun(Prompt("x"), "key", opening=opening)
+            self.reactor.advance(0)
+            found.append(self.successResultOf(starting))
+        self.assertIs(found[0], found[1])
+        self.assertEqual(opening.pack(), b'{"a":1,"model":"m"}\n[]')
+
     def test_beingDeleted(self) -> None:
         """A request whose stream is being deleted starts a run anew; repeated, it joins that one."""
         first = self.successResultOf(self.start())

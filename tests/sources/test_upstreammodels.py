@@ -8,8 +8,8 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from sseserver.errors import SourceError
-from sseserver.sources.upstream import CHECK_SECONDS
 from sseserver.sources.upstreammodels import KEPT_SECONDS
+from sseserver.sources.upstreamreach import CHECK_SECONDS
 from tests.sources.upstreamcases import UpstreamTestCase, makeSource
 from tests.upstreamscripts import KEY, Act, Step, answer, head, refusal
 

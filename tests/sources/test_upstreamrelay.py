@@ -6,10 +6,12 @@ import json
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from sseserver.errors import SourceError
+from sseserver.interfaces import IResponseSink
 from sseserver.protocols.responses.upstream import ResponseConverter
-from sseserver.sources.upstreamrelay import GRACE_SECONDS, HELD_BYTES, ChunkRelay, TranslatedRelay
+from sseserver.sources.upstreamrelay import GRACE_SECONDS, HELD_BYTES, HELD_EVENTS_BYTES, ChunkRelay, TranslatedRelay
 from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.testing import RecordingSink
 from sseserver.wire import Decoder
@@ -155,7 +157,7 @@ class TranslationTests(RelayTestCase):
     def setUp(self) -> None:
         """Make the translation."""
         super().setUp()
-        self.translated = TranslatedRelay(self.relay, ResponseConverter())
+        self.translated = TranslatedRelay(self.relay, ResponseConverter(), False)
 
     def test_events(self) -> None:
         """Events become chunks, and the last response ends the answer; what follows it is not read."""
@@ -185,7 +187,7 @@ class TranslationTests(RelayTestCase):
         self.reports.clear()
         self.silence = SilenceTimer(self.clock, 60.0, self.reports.append)
         relay = ChunkRelay(self.sink, self.silence, 20.0, 1, (), lambda: None)
-        translated = TranslatedRelay(relay, ResponseConverter())
+        translated = TranslatedRelay(relay, ResponseConverter(), False)
         self.silence.start()
         translated.take(PIECE)
         for _ in range(4):
@@ -209,3 +211,98 @@ class TranslationTests(RelayTestCase):
         self.translated.takeDocument(json.dumps(response).encode())
         self.assertEqual((self.sink.tokens, self.relay.finishReason), (["Hello"], "stop"))
         self.assertRaises(SourceError, self.translated.takeDocument, b"{}")
+
+
+@implementer(IResponseSink)
+class EventSink(RecordingSink):
+    """A sink that records events and chunks in their order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def writeResponseEvent(self, event: bytes) -> None:
+        """See `IResponseSink.writeResponseEvent`."""
+        self.written.append(event)
+
+    def writeChunk(self, chunk: bytes, text: str) -> None:
+        """See `ITokenSink.writeChunk`."""
+        self.written.append(text.encode())
+
+
+class PassingTests(RelayTestCase):
+    """A relay of the events of Responses into a sink that takes them."""
+
+    def setUp(self) -> None:
+        """Make the relay."""
+        super().setUp()
+        self.events = EventSink()
+        self.make()
+
+    def make(self, *, holds: bool = False) -> None:
+        """Make a relay, which may hold what comes first."""
+        self.relay = ChunkRelay(
+            self.events, self.silence, 20.0, 1, (KEY, "failed"), lambda: self.reports.append("done")
+        )
+        if holds:
+            self.relay.hold(lambda: self.reports.append("begin"))
+        self.translated = TranslatedRelay(self.relay, ResponseConverter(), True)
+
+    def take(self, *events: bytes) -> list[bytes]:
+        """Take events, and return what the sink has got."""
+        for data in events:
+            self.translated.take(data)
+        return self.events.written
+
+    def test_order(self) -> None:
+        """Each event is written before its chunks; an object without a type, which is no event, is not."""
+        self.assertEqual(self.take(CREATED, PIECE, b'{"a": 1}', COMPLETED), [CREATED, PIECE, b"Hello", COMPLETED, b""])
+
+    def test_held(self) -> None:
+        """Events that say nothing about the answer are held until another one comes."""
+        for released in (PIECE, b'{"type": "response.web_search_call.in_progress"}'):
+            self.events.written, self.reports[:] = [], []
+            self.make(holds=True)
+            added = b'{"type": "response.output_item.added", "item": {"type": "message"}}'
+            self.assertEqual(self.take(CREATED, added), [])
+            self.assertEqual(self.reports, [])
+            self.assertEqual(self.take(released)[:3], [CREATED, added, released])
+            self.assertEqual(self.reports, ["begin"])
+
+    def test_heldChunk(self) -> None:
+        """An event that becomes a chunk without text is held with it; the next event writes both, in their order."""
+        self.make(holds=True)
+        call = b'{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","name":"f"}}'
+        self.assertEqual(self.take(CREATED, call), [])
+        self.assertEqual(self.take(CREATED), [CREATED, call, b"", CREATED])
+
+    def test_heldMuch(self) -> None:
+        """No more is held than a limit."""
+        self.make(holds=True)
+        large = b'{"type":"response.created","padding":"%b"}' % (b"x" * (HELD_EVENTS_BYTES // 2))
+        self.assertEqual(self.take(large), [])
+        self.assertEqual(self.take(large), [large, large])
+
+    def test_heldFailure(self) -> None:
+        """What a failed upstream has sent is dropped: another one may answer."""
+        self.make(holds=True)
+        self.take(CREATED)
+        failed = b'{"type":"response.failed","response":{"error":{"message":"No."}}}'
+        self.assertRaises(SourceError, self.take, failed)
+        self.relay.drop()
+        self.relay.flush()
+        self.assertEqual((self.events.written, self.reports), ([], []))
+
+    def test_secrets(self) -> None:
+        """No secret is in the error of an event; the rest of the event stays, even if it has the same word."""
+        for told, expected in (
+            ({"type": "error", "message": f"{KEY} is wrong."}, {"type": "error", "message": "*** is wrong."}),
+            ({"type": "error", "error": {"a": [KEY]}}, {"type": "error", "error": {"a": ["***"]}}),
+            (
+                {"type": "response.failed", "response": {"status": "failed", "error": {"message": KEY}}},
+                {"type": "response.failed", "response": {"status": "failed", "error": {"message": "***"}}},
+            ),
+        ):
+            self.events.written = []
+            self.assertRaises(SourceError, self.take, json.dumps(told).encode())
+            self.assertEqual(json.loads(self.events.written[0]), expected)

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.streams.entries import areTokens, countTokens, findLastText, packChunk, packEvent, readText, unpack
+from sseserver.streams.entries import (
+    areTokens,
+    countResponseEvents,
+    countTokens,
+    findLastText,
+    packChunk,
+    packEvent,
+    packLine,
+    readText,
+    unpack,
+)
 from sseserver.values import Kind
 
 T, E, C, S, D = Kind.TOKEN, Kind.EVENT, Kind.CHUNK, Kind.SILENT_CHUNK, Kind.DONE
@@ -33,6 +43,16 @@ class EntriesTests(SynchronousTestCase):
         kind, data = packChunk(chunk, "a\né é")
         self.assertEqual((kind, unpack(data)), (C, (chunk, "a\né é".encode())))
         self.assertEqual(readText(kind, data), "a\né é".encode())
+
+    def test_line(self) -> None:
+        """JSON is kept in one line, without white space around it."""
+        self.assertEqual(packLine(b' {"a":\r\n1,\r"b":\n2} \n'), b'{"a":  1, "b": 2}')
+
+    def test_responseEvents(self) -> None:
+        """The events of an upstream at the begin are counted, and none after another entry."""
+        R = Kind.RESPONSE_EVENT
+        for kinds, count in (((), 0), ((R, R), 2), ((R, C, R), 1), ((T, R), 0)):
+            self.assertEqual(countResponseEvents(bytes(kinds)), count)
 
     def test_silentChunk(self) -> None:
         """

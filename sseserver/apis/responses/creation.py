@@ -17,15 +17,22 @@ from sseserver.apis.responses.resource import ResponsesResource
 from sseserver.apis.responses.stored import StoredResponse
 from sseserver.delivery.document import Document
 from sseserver.errors import InvalidMember, StoreUnavailable, StreamNotFound
-from sseserver.interfaces import IStreamLog, Principal
+from sseserver.interfaces import IResponsesSource, IStreamLog, ITokenSource, Principal
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces
 from sseserver.protocols.responses.request import ResponseRequest, readResponse
+from sseserver.protocols.responses.translation import NOTE
 from sseserver.service.clients import identifyClient
 from sseserver.service.opening import Opening, RunTraits
+from sseserver.streams.entries import countResponseEvents
 from sseserver.timing.turns import awaitTurn, takeTurns
 from sseserver.web.request import readJSONObject, readStartKey
 from sseserver.web.viewing import locateStream, tellOrigin
+
+
+def _mayPass(source: ITokenSource) -> bool:
+    """Tell whether the events of an upstream may be those of the response."""
+    return bool(IResponsesSource.providedBy(source) and source.writesResponseEvents)
 
 
 class Responses(ResponsesResource):
@@ -50,6 +57,7 @@ class Responses(ResponsesResource):
             await awaitTurn(service.clock)
         packed = await takeTurns(service.clock, self._packSteps(asked), PIECES_PER_TURN)
         key, prefix = readStartKey(request, "responses", principal), principal.runPrefix or ""
+        note = NOTE if _mayPass(service.source) else b""
         streamLog = await service.startRun(
             prompt,
             key,
@@ -57,7 +65,7 @@ class Responses(ResponsesResource):
             viewed=asked.isStream or not asked.isBackground,
             prefix=prefix,
             client=identifyClient(request),
-            opening=Opening(packed, RunTraits(asked.isBackground, tellsEnd=True)),
+            opening=Opening(packed, RunTraits(asked.isBackground, tellsEnd=True), note),
         )
         # See `Completions.POST`.
         del body, earlier, prompt, packed
@@ -108,7 +116,7 @@ class Responses(ResponsesResource):
         reader = ResponseReader(streamLog, self.form, self.service.settings.window)
         if not await self.service.viewers.wait(request, streamLog, self.form, reader.read, principal=principal):
             return None
-        refused = findRefusal(streamLog)
+        refused = findRefusal(streamLog, countResponseEvents(streamLog.buffer.kinds[1:]))
         if refused is not None:
             raise refused
         tellOrigin(request, streamLog)

@@ -119,12 +119,18 @@ def readRequest(streamLog: IStreamLog) -> KeptRequest | None:
     return None if "api" in asked else KeptRequest(asked, items)
 
 
-def findRefusal(streamLog: IStreamLog) -> SSEServerError | None:
-    """Return the error of a run that ended without an answer; `None` if it has produced something, or nothing yet."""
-    buffer = streamLog.buffer
-    if buffer.first > 1 or streamLog.last < 2 or buffer.kind(2) not in (Kind.FAILED, Kind.CANCELLED):
+def findRefusal(streamLog: IStreamLog, before: int = 0) -> SSEServerError | None:
+    """
+    Return the error of a run that ended without an answer; `None` if it has produced something, or nothing yet.
+
+    Args:
+        streamLog: The log of the run.
+        before: Number of entries behind the request that are no answer.
+    """
+    buffer, number = streamLog.buffer, 2 + before
+    if buffer.first > 1 or streamLog.last < number or buffer.kind(number) not in (Kind.FAILED, Kind.CANCELLED):
         return None
-    members = json.loads(buffer.entry(2))
-    if buffer.kind(2) == Kind.FAILED:
+    members = json.loads(buffer.entry(number))
+    if buffer.kind(number) == Kind.FAILED:
         return SourceError.fromEntry(members)
     return RunCancelled(f"The answer was cancelled ({members.get('reason')}).")

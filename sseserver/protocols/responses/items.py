@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sseserver.errors import InvalidMember
+from sseserver.tracebacks import forgetTraceback
 
 _ROLES = frozenset({"user", "assistant", "system", "developer"})
 
@@ -35,32 +36,43 @@ def listItems(value: str | list[Any]) -> list[dict[str, Any]]:
     return value
 
 
-def convertItems(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def convertItems(items: Iterable[Mapping[str, Any]], isEarlier: bool = False) -> list[dict[str, Any]]:
     """
     Return the messages that items are. Reasoning has no place in messages.
 
     Args:
         items: Objects.
+        isEarlier: Whether they are those of earlier responses. What an upstream has put into their output, and no
+            message can have, is left out.
 
     Raises:
         InvalidMember: One of them is no item, or one that no message can have.
     """
     messages: list[dict[str, Any]] = []
     for number, item in enumerate(items):
-        place = f"input[{number}]"
-        match item.get("type", "message"):
-            case "message":
-                messages.append(_convertMessage(item, place))
-            case "function_call":
-                _addCall(item, place, messages)
-            case "function_call_output":
-                content = _convertContent(item.get("output"), f"{place}.output")
-                messages.append({"role": "tool", "tool_call_id": _readText(item, "call_id", place), "content": content})
-            case "reasoning":
-                pass
-            case other:
-                raise InvalidMember(f"`{place}`: items of the type {other!r} are not supported here.", f"{place}.type")
+        try:
+            _addItem(item, f"input[{number}]", messages)
+        except InvalidMember as error:
+            if not isEarlier:
+                raise
+            forgetTraceback(error)
     return messages
+
+
+def _addItem(item: Mapping[str, Any], place: str, messages: list[dict[str, Any]]) -> None:
+    """Add the message that an item is."""
+    match item.get("type", "message"):
+        case "message":
+            messages.append(_convertMessage(item, place))
+        case "function_call":
+            _addCall(item, place, messages)
+        case "function_call_output":
+            content = _convertContent(item.get("output"), f"{place}.output")
+            messages.append({"role": "tool", "tool_call_id": _readText(item, "call_id", place), "content": content})
+        case "reasoning":
+            pass
+        case other:
+            raise InvalidMember(f"`{place}`: items of the type {other!r} are not supported here.", f"{place}.type")
 
 
 def describeItems(items: Iterable[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:

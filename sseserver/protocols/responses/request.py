@@ -115,7 +115,7 @@ class ResponseRequest:
         text = lastOfUser([message["role"] for message in messages], texts)
         checkText(text, source, "input")
         before = [{"role": "system", "content": self.instructions}] if self.instructions else []
-        return Prompt(text, [*before, *convertItems(earlier), *messages], self.options)
+        return Prompt(text, [*before, *convertItems(earlier, isEarlier=True), *messages], self.options)
 
 
 def readResponse(body: Mapping[str, Any], source: ITokenSource) -> ResponseRequest:

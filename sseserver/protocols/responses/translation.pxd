@@ -14,6 +14,7 @@ cdef class ResponseTranslator:
     cdef object _outcome
     cdef Output _output
     cdef OutputPart _part
+    cdef object _passed
     cdef object _reader
     cdef bytes _tail
     cdef object _usage

@@ -39,6 +39,7 @@ from sseserver.protocols.responses.output import (
     OutputItem,
     OutputPart,
 )
+from sseserver.protocols.responses.passing import PassedResponse
 from sseserver.protocols.responses.response import Identity, Outcome, describeResponse, readOutcome
 from sseserver.values import Kind
 
@@ -47,6 +48,17 @@ DONE = b"data: [DONE]\n\n"
 
 # Looked up for each entry.
 _TOKEN, _CHUNK, _SILENT_CHUNK, _INPUT = Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK, Kind.INPUT
+_RESPONSE_EVENT = Kind.RESPONSE_EVENT
+
+#: The kinds of entries that have the events of an upstream once more, for other formats.
+_REPEATED = (_TOKEN, _CHUNK, _SILENT_CHUNK)
+
+#: Member of the first entry of a run whose source may write the events of an upstream: these begin the response
+#: themselves. It is not one of the request.
+_FROM_UPSTREAM = "fromUpstream"
+
+#: The same as JSON, for the beginning of an object.
+NOTE = b'"fromUpstream":true,'
 
 #: Begin of the types of the events of a part, by the type of the part.
 _EVENTS = {TEXT: "response.output_text", REFUSAL: "response.refusal", SUMMARY: "response.reasoning_summary_text"}
@@ -75,6 +87,7 @@ class ResponseTranslator:
         "_outcome",
         "_output",
         "_part",
+        "_passed",
         "_reader",
         "_tail",
         "_usage",
@@ -96,6 +109,8 @@ class ResponseTranslator:
         # JSON of the piece, and behind it.
         self._part: OutputPart | None = None
         self._lead = self._middle = self._tail = b""
+        # The response of an upstream whose events pass; `None` if there is none.
+        self._passed: PassedResponse | None = None
 
     def fork(self) -> ResponseTranslator:
         """See `Translator.fork`."""
@@ -104,6 +119,7 @@ class ResponseTranslator:
         other._output = self._output.fork()
         other._calls = {number: other._output.items[call.index] for number, call in self._calls.items()}
         other._reader = self._reader.fork()
+        other._passed = None if self._passed is None else self._passed.fork()
         if self._part is not None:
             other._part = other._output.items[-1].parts[-1]
             other._lead, other._middle, other._tail = self._lead, self._middle, self._tail
@@ -119,11 +135,11 @@ class ResponseTranslator:
             text = self._frame.find(data) if kind is _CHUNK else None
             if text is not None:
                 return [self._writePiece(part, text)]
-        events: list[bytes] = []
         if kind == _INPUT:
-            self._asked = json.loads(data.partition(b"\n")[0])
-            self._open(events)
-            return events
+            return self._takeRequest(json.loads(data.partition(b"\n")[0]))
+        if self._passed is not None or kind == _RESPONSE_EVENT:
+            return self._pass(kind, data)
+        events: list[bytes] = []
         if self._outcome is None:
             self._open(events)
         if self._outcome is not None and self._outcome.status == "queued":
@@ -151,8 +167,37 @@ class ResponseTranslator:
 
     def describe(self) -> dict[str, Any]:
         """Return the response as far as it was translated."""
-        outcome = self._outcome or Outcome(IN_PROGRESS)
+        if self._passed is not None:
+            return self._passed.describe(self._outcome)
+        outcome = self._outcome or Outcome("queued" if self._asked.get("background") is True else IN_PROGRESS)
         return describeResponse(self._identity, self._asked, outcome, self._output.describe(), self._usage)
+
+    def _takeRequest(self, asked: dict[str, Any]) -> list[bytes]:
+        """Begin the response to a request, unless an upstream may do it."""
+        events: list[bytes] = []
+        mayPass = asked.pop(_FROM_UPSTREAM, False)
+        self._asked = asked
+        if not mayPass:
+            self._open(events)
+        return events
+
+    def _pass(self, kind: Kind, data: bytes) -> list[bytes]:
+        """Write an entry of an upstream whose events pass. The end is written if the upstream has not written it."""
+        passed = self._passed
+        if passed is None:
+            passed = self._passed = PassedResponse(self._identity, self._asked)
+            self._outcome = None
+        number = self._number
+        if kind == _RESPONSE_EVENT:
+            self._number = number + 1
+            return [passed.write(data, number)]
+        if kind in _REPEATED:
+            return []
+        self._outcome = readOutcome(kind, json.loads(data))
+        if passed.isOver:
+            return [DONE]
+        last = _LAST.get(self._outcome.status, "response.incomplete")
+        return [self._write(last, {"response": self.describe()}), DONE]
 
     def _open(self, events: list[bytes]) -> None:
         """Write the events before the first item. A background response waits until its run has begun."""

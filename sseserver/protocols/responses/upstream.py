@@ -1,19 +1,23 @@
 """
 The answer of an upstream that speaks OpenAI's Responses: its events, made into the chunks of a chat completion.
 
-The upstream source puts the chunks of a `ResponseConverter` into the log, so every format works in front of such an
-upstream. `upstreamrequest` makes the requests.
+The upstream source puts each event into the log, and after it the chunks that a `ResponseConverter` makes of it: the
+format `responses` passes the events on (`passing`), and every other one has the chunks. `upstreamrequest` makes the
+requests.
 
 Reference: https://platform.openai.com/docs/api-reference/responses-streaming.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from sseserver.errors import SourceError
-from sseserver.jsontext import toJSON
+import msgspec
+
+from sseserver.errors import BodyTooLarge, SourceError
+from sseserver.jsontext import isDeep, toJSON
 from sseserver.protocols.chatcompletions.chunk import decodeValue
 from sseserver.values import Reason
 
@@ -33,6 +37,61 @@ _USAGE = {
 }
 
 Members = Mapping[str, Any]
+
+#: Type of an event that can be passed on.
+_TYPE = re.compile(r"[!-~]{1,200}")
+
+_decode = msgspec.json.Decoder().decode
+
+
+class ReadEvent(NamedTuple):
+    """
+    An event of an upstream.
+
+    Attributes:
+        members: Its members, decoded.
+        line: Its JSON, as `passing.PassedResponse` can write it; `None` for an object without a type, which is no event
+            of a response.
+    """
+
+    members: Members
+    line: bytes | None
+
+
+def readEvent(data: bytes) -> ReadEvent | None:
+    """
+    Read an event of an upstream.
+
+    Args:
+        data: The data of the event, UTF-8.
+
+    Returns:
+        The event; `None` for `[DONE]` and whatever else is no object.
+
+    Raises:
+        SourceError: It is not JSON, or is nested too deep.
+    """
+    if data.startswith(DONE) or not data.strip():
+        # Only the last response shows the end.
+        return None
+    try:
+        members = _decode(data)
+    except (ValueError, RecursionError):
+        members = decodeValue(data)
+        # Without what JSON does not have.
+        data = toJSON(members)
+    if not isinstance(members, dict):
+        return None
+    kind = members.get("type")
+    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+        return ReadEvent(members, None)
+    try:
+        isRefused = isDeep(data)
+    except BodyTooLarge:
+        isRefused = True
+    if isRefused:
+        raise SourceError("The upstream sent an event that is nested too deep.", Reason.MALFORMED)
+    return ReadEvent(members, data)
 
 
 class _Text(NamedTuple):
@@ -216,25 +275,16 @@ class ResponseConverter:
         self._withUsage = withUsage
         self._writer = _ChunkWriter()
 
-    def read(self, data: bytes) -> list[bytes]:
+    def convert(self, event: Members) -> list[bytes]:
         """
-        Read the data of an event.
+        Convert an event.
 
         Args:
-            data: UTF-8.
+            event: Its members.
 
         Returns:
             The chunks, JSON in UTF-8, and `[DONE]` behind the last one; empty for an event that adds nothing.
-
-        Raises:
-            SourceError: It is not JSON.
         """
-        if data.startswith(DONE) or not data.strip():
-            # Only the last response shows the end.
-            return []
-        event = decodeValue(data)
-        if not isinstance(event, dict):
-            return []
         kind = event.get("type")
         text = _TEXTS.get(kind) if isinstance(kind, str) else None
         if text is not None:

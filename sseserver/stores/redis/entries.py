@@ -21,7 +21,7 @@ _ENDS = bytes(TERMINAL)
 #: The kinds whose data is a JSON object.
 _OBJECTS = frozenset({*TERMINAL, Kind.RESTART})
 
-_STARTS = frozenset({Kind.CHUNK, Kind.SILENT_CHUNK, Kind.INPUT})
+_STARTS = frozenset({Kind.CHUNK, Kind.SILENT_CHUNK, Kind.INPUT, Kind.RESPONSE_EVENT})
 
 
 class _Object(msgspec.Struct):

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
 from sseserver.protocols.chatcompletions import CompletionBuilder, build
-from sseserver.protocols.responses.upstream import DONE, ResponseConverter
+from sseserver.protocols.responses.upstream import DONE, ResponseConverter, readEvent
 
 RESPONSE = {"id": "resp_1", "object": "response", "created_at": 1_730_000_000.5, "model": "m", "status": "completed"}
 USAGE = {
@@ -55,13 +55,19 @@ def delta(kind: str, piece: str, item: int = 0, **members: Any) -> bytes:
     return event(f"response.{kind}.delta", output_index=item, delta=piece, **members)
 
 
+def convert(converter: ResponseConverter, data: bytes) -> list[bytes]:
+    """Return the chunks of an event."""
+    read = readEvent(data)
+    return [] if read is None else converter.convert(read.members)
+
+
 class ConverterTestCase(SynchronousTestCase):
     """Tests of a converter."""
 
     def read(self, *events: bytes, withUsage: bool = False) -> list[Any]:
         """Convert events, and return the decoded chunks; `None` for `[DONE]`."""
         converter = ResponseConverter(withUsage)
-        chunks = [chunk for data in events for chunk in converter.read(data)]
+        chunks = [chunk for data in events for chunk in convert(converter, data)]
         return [None if chunk == DONE else json.loads(chunk) for chunk in chunks]
 
     def deltas(self, *events: bytes) -> list[Any]:
@@ -75,7 +81,7 @@ class ConverterTestCase(SynchronousTestCase):
         builder = CompletionBuilder("none", 10_000)
         converter = ResponseConverter()
         for data in events:
-            for chunk in converter.read(data):
+            for chunk in convert(converter, data):
                 if chunk != DONE:
                     builder.addChunk(chunk)
         return build(builder.build("none", 0, "none", None))
@@ -112,7 +118,7 @@ class EventTests(ConverterTestCase):
             b"[DONE]",
         )
         self.assertEqual(self.read(*noise), [])
-        self.assertRaises(SourceError, ResponseConverter().read, b"{")
+        self.assertRaises(SourceError, readEvent, b"{")
 
     def test_reasoning(self) -> None:
         """Reasoning and its summaries are the reasoning of the message; a further summary is a paragraph."""
