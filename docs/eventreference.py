@@ -292,6 +292,10 @@ function call of an upstream is an item of its output. Published events are left
 Events have no ID, but numbers from 0 (`sequence_number`): an entry always makes the same ones, and
 nothing is joined. `[DONE]` has none. `starting_after` continues after a number.
 
+The events of an [upstream that speaks Responses](sources.md#upstreams-that-speak-responses) stand
+in the stream as they came, and are written with the ID of the response here. The chunks beside them
+are for the other formats.
+
 A failed and a cancelled stream end with the response and its status. A restart, and a response that
 the server ends early, are told by the event `error`. It is not one of the response: do not continue
 after its number.
@@ -313,6 +317,9 @@ ENTRIES = {
     "published event": NewEntry(Kind.EVENT, b"joke\nKnock, knock."),
     "chunk of an upstream": NewEntry(*packChunk(b'{"choices":[{"delta":{"content":" world"}}]}', " world")),
     "chunk without text": NewEntry(*packChunk(b'{"choices":[{"delta":{"role":"assistant"}}]}', "")),
+    "event of an upstream's response": NewEntry(
+        Kind.RESPONSE_EVENT, b'{"type":"response.web_search_call.searching","item_id":"ws_1","output_index":1}'
+    ),
     "restart": packRestart(1),
     "end: done": packDone(Reason.STOP, 2),
     "end: failed": packFailed(FAILED),

@@ -24,6 +24,7 @@ from sseserver.errors import ErrorDetails, SourceError
 from sseserver.interfaces import IChecked, IModels, IResponsesSource, ITokenSink, ITokenSource
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces, encodeUTF8
 from sseserver.protocols.jsonsteps import readSteps
+from sseserver.protocols.responses.native import NATIVE, needsResponses
 from sseserver.redaction import splitURL
 from sseserver.sources.upstreamanswer import UpstreamAnswer
 from sseserver.sources.upstreamdialect import DIALECTS, RESPONSES, Dialect, hasUsage, isMissing
@@ -239,8 +240,12 @@ class UpstreamSource:
         """
         assert prompt is not None
         members, isLarge = self._makeMembers(prompt), isinstance(prompt, LargePrompt)
-        writing = self._write(answer, members, isLarge, self._dialect or self._dialects[0])
-        asking = self._ask(writing) if self._dialect else self._findDialect(answer, writing, isLarge)
+        dialect = self._dialect
+        if dialect is None and needsResponses(members):
+            dialect = RESPONSES
+        native = members.get(NATIVE)
+        writing = self._write(answer, members, isLarge, dialect or self._dialects[0])
+        asking = self._ask(writing) if dialect else self._findDialect(answer, writing, isLarge, native)
         opening = Deferred.fromCoroutine(asking).addCallbacks(self.reach.noteReached, self.reach.noteFailure)
         return answer.start(opening, self._readPath)
 
@@ -255,7 +260,9 @@ class UpstreamSource:
                 self._dialect = None
             raise
 
-    async def _findDialect(self, answer: UpstreamAnswer, writing: _Writing, isLarge: bool) -> IResponse | JSONDocument:
+    async def _findDialect(
+        self, answer: UpstreamAnswer, writing: _Writing, isLarge: bool, native: Mapping[str, Any] | None
+    ) -> IResponse | JSONDocument:
         """Ask in both dialects, until the upstream has the path, and remember the one that has led to an answer."""
         agent, limits, (first, second) = self.connections.agent, self._limits, self._dialects
         request = await writing
@@ -269,7 +276,10 @@ class UpstreamSource:
             return opened
         # The members have not been kept: they take many times the memory of their JSON.
         steps = readSteps(request.body or b"", ANY_NUMBER)
-        writing = self._write(answer, await takeTurns(self._reactor, steps, PIECES_PER_TURN), isLarge, second)
+        members = await takeTurns(self._reactor, steps, PIECES_PER_TURN)
+        if native is not None:
+            members[NATIVE] = native
+        writing = self._write(answer, members, isLarge, second)
         opened = await self._ask(writing)
         self._dialect = second
         return opened

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sseserver.client import StatusError
 from sseserver.options.types import AUTO, CHAT_API, RESPONSES_API
+from sseserver.protocols.responses.native import makeChatBody
 from sseserver.protocols.responses.upstream import ResponseConverter
 from sseserver.protocols.responses.upstreamrequest import convertRequest
 from sseserver.sources.upstreamerrors import readError
@@ -36,7 +37,7 @@ class Dialect(NamedTuple):
 
 
 #: Chat completions, whose chunks pass unchanged.
-CHAT = Dialect("chat/completions", lambda members: {**members, "stream": True})
+CHAT = Dialect("chat/completions", makeChatBody)
 
 #: Responses, whose events become chunks.
 RESPONSES = Dialect("responses", convertRequest, ResponseConverter)

@@ -75,7 +75,10 @@ class PassedTests(ModelAPITestCase):
         url = await self.serveBefore(await self.serveBefore(self.play(script(makeEvents()))))
 
         def ask(client: openai.OpenAI) -> None:
-            told = [each.model_dump(exclude_unset=True) for each in client.responses.create(input="Hi", stream=True)]
+            stream = client.responses.create(
+                input="Hi", tools=[{"type": "web_search"}], tool_choice={"type": "web_search_preview"}, stream=True
+            )
+            told = [each.model_dump(exclude_unset=True) for each in stream]
             name = told[0]["response"]["id"]
             self.assertNotIn(name, {"resp_theirs", None})
             expected = [replaceIDs(each, number, name) for number, each in enumerate(makeEvents())]
@@ -90,6 +93,8 @@ class PassedTests(ModelAPITestCase):
             self.assertEqual(retrieved, {**makeWhole(), "id": name})
 
         await self.use(url, ask)
+        [asked] = self.upstream.asked
+        self.assertEqual((asked.json["tools"], asked.json["store"]), ([{"type": "web_search"}], False))
 
     async def test_others(self) -> None:
         """Answers in one piece, in the background and of other APIs have what the upstream has sent."""

@@ -17,9 +17,10 @@ from sseserver.apis.responses.resource import ResponsesResource
 from sseserver.apis.responses.stored import StoredResponse
 from sseserver.delivery.document import Document
 from sseserver.errors import InvalidMember, StoreUnavailable, StreamNotFound
-from sseserver.interfaces import IResponsesSource, IStreamLog, ITokenSource, Principal
+from sseserver.interfaces import IStreamLog, Principal
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces
+from sseserver.protocols.responses.native import mayPass
 from sseserver.protocols.responses.request import ResponseRequest, readResponse
 from sseserver.protocols.responses.translation import NOTE
 from sseserver.service.clients import identifyClient
@@ -28,11 +29,6 @@ from sseserver.streams.entries import countResponseEvents
 from sseserver.timing.turns import awaitTurn, takeTurns
 from sseserver.web.request import readJSONObject, readStartKey
 from sseserver.web.viewing import locateStream, tellOrigin
-
-
-def _mayPass(source: ITokenSource) -> bool:
-    """Tell whether the events of an upstream may be those of the response."""
-    return bool(IResponsesSource.providedBy(source) and source.writesResponseEvents)
 
 
 class Responses(ResponsesResource):
@@ -57,7 +53,7 @@ class Responses(ResponsesResource):
             await awaitTurn(service.clock)
         packed = await takeTurns(service.clock, self._packSteps(asked), PIECES_PER_TURN)
         key, prefix = readStartKey(request, "responses", principal), principal.runPrefix or ""
-        note = NOTE if _mayPass(service.source) else b""
+        note = NOTE if mayPass(service.source) else b""
         streamLog = await service.startRun(
             prompt,
             key,

@@ -36,14 +36,14 @@ def listItems(value: str | list[Any]) -> list[dict[str, Any]]:
     return value
 
 
-def convertItems(items: Iterable[Mapping[str, Any]], isEarlier: bool = False) -> list[dict[str, Any]]:
+def convertItems(items: Iterable[Mapping[str, Any]], leavesOut: bool = False) -> list[dict[str, Any]]:
     """
     Return the messages that items are. Reasoning has no place in messages.
 
     Args:
         items: Objects.
-        isEarlier: Whether they are those of earlier responses. What an upstream has put into their output, and no
-            message can have, is left out.
+        leavesOut: Whether items that no message can have are left out: those of an earlier response of an upstream, and
+            those that the upstream gets beside the messages.
 
     Raises:
         InvalidMember: One of them is no item, or one that no message can have.
@@ -53,7 +53,7 @@ def convertItems(items: Iterable[Mapping[str, Any]], isEarlier: bool = False) ->
         try:
             _addItem(item, f"input[{number}]", messages)
         except InvalidMember as error:
-            if not isEarlier:
+            if not leavesOut:
                 raise
             forgetTraceback(error)
     return messages

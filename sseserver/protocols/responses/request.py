@@ -16,7 +16,9 @@ from sseserver.jsontext import convert
 from sseserver.protocols.chatcompletions.content import textOf
 from sseserver.protocols.prompt import checkModel, checkText, lastOfUser
 from sseserver.protocols.responses.items import convertItems, listItems
+from sseserver.protocols.responses.native import NATIVE, makeNative, mayPass
 from sseserver.protocols.responses.response import DEFAULTS
+from sseserver.tracebacks import forgetTraceback
 from sseserver.values import Prompt
 
 _Metadata = Annotated[dict[str, Annotated[str, msgspec.Meta(max_length=512)]], msgspec.Meta(max_length=16)]
@@ -79,6 +81,8 @@ class ResponseRequest:
         asked: The members of the response that come from it.
         items: The input items.
         options: The options of a chat completion.
+        native: The body, if an upstream may get it as it is; otherwise `None`.
+        refusal: Why no chat completion can ask for the same, if the upstream may be asked for a response; or `None`.
         instructions: See the body.
         previous: ID of the response that it continues, or `None`.
         isStream: Whether the client wants the events.
@@ -89,6 +93,8 @@ class ResponseRequest:
     asked: Mapping[str, Any]
     items: Sequence[Mapping[str, Any]]
     options: Mapping[str, Any]
+    native: Mapping[str, Any] | None
+    refusal: InvalidMember | None
     instructions: str | None
     previous: str | None
     isStream: bool
@@ -97,7 +103,7 @@ class ResponseRequest:
 
     def forgetContent(self) -> ResponseRequest:
         """Return what is needed of the request after its run has been started: its switches."""
-        return replace(self, asked={}, items=(), options={}, instructions=None)
+        return replace(self, asked={}, items=(), options={}, native=None, refusal=None, instructions=None)
 
     def makePrompt(self, earlier: Sequence[Mapping[str, Any]], source: ITokenSource) -> Prompt:
         """
@@ -110,12 +116,22 @@ class ResponseRequest:
         Raises:
             InvalidMember: An item is malformed, or the source needs a text of the user and there is none.
         """
-        messages = convertItems(self.items)
+        options, refusal = self.options, self.refusal
+        try:
+            messages = convertItems(self.items)
+        except InvalidMember as error:
+            if self.native is None:
+                raise
+            forgetTraceback(error)
+            refusal = refusal or error
+            messages = convertItems(self.items, leavesOut=True)
+        if self.native is not None:
+            options = {**options, NATIVE: makeNative(self.native, earlier, self.items, refusal)}
         texts = [textOf(message["content"]) for message in messages]
         text = lastOfUser([message["role"] for message in messages], texts)
         checkText(text, source, "input")
         before = [{"role": "system", "content": self.instructions}] if self.instructions else []
-        return Prompt(text, [*before, *convertItems(earlier, isEarlier=True), *messages], self.options)
+        return Prompt(text, [*before, *convertItems(earlier, leavesOut=True), *messages], options)
 
 
 def readResponse(body: Mapping[str, Any], source: ITokenSource) -> ResponseRequest:
@@ -136,10 +152,14 @@ def readResponse(body: Mapping[str, Any], source: ITokenSource) -> ResponseReque
     isBackground, isStored = bool(asked.background), asked.store is not False
     if isBackground and not isStored:
         raise InvalidMember("`background` needs `store`: nobody could get the response.", "background")
+    native = body if mayPass(source) else None
+    options, refusal = _convertOptions(body, asked, native is not None)
     return ResponseRequest(
         _echo(body, asked, source.model),
         listItems(asked.input),
-        _makeOptions(body, asked),
+        options,
+        native,
+        refusal,
         asked.instructions,
         asked.previous_response_id,
         bool(asked.stream),
@@ -179,6 +199,25 @@ def _echo(body: Mapping[str, Any], asked: ResponseBody, model: str) -> dict[str,
         for tool in asked.tools or ()
     ]
     return echoed
+
+
+def _convertOptions(
+    body: Mapping[str, Any], asked: ResponseBody, mayPass: bool
+) -> tuple[dict[str, Any], InvalidMember | None]:
+    """
+    Return the options of a chat completion; and why they do not ask for the same, if an upstream may be asked for more.
+
+    Raises:
+        InvalidMember: A chat completion cannot ask for the same, and nothing else can be asked for.
+    """
+    try:
+        return _makeOptions(body, asked), None
+    except InvalidMember as refusal:
+        if not mayPass:
+            raise
+        forgetTraceback(refusal)
+        known = msgspec.structs.replace(asked, tools=None, tool_choice=None, text=None)
+        return _makeOptions(body, known), refusal
 
 
 def _makeOptions(body: Mapping[str, Any], asked: ResponseBody) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from sseserver.errors import ErrorDetails, SourceError
 from sseserver.protocols.chatcompletions.content import textOf
 from sseserver.protocols.jsonpieces import Array
+from sseserver.protocols.responses.native import NATIVE, takeNative
 from sseserver.values import Reason
 
 #: Members of chat completions that Responses have under the same or another name.
@@ -49,7 +50,8 @@ def convertRequest(members: Members) -> dict[str, Any]:
     Convert the body of a request for a chat completion.
 
     Args:
-        members: Its members, with `messages`.
+        members: Its members, with `messages`. If the client has asked for a response, `native.NATIVE` has its request,
+            which is sent instead.
 
     Returns:
         The body of a request for a response that is streamed, and is not stored unless the client asks for it. The
@@ -59,6 +61,9 @@ def convertRequest(members: Members) -> dict[str, Any]:
     Raises:
         SourceError: The request asks for something that Responses do not have.
     """
+    native = members.get(NATIVE)
+    if native is not None:
+        return takeNative(native, members)
     body: dict[str, Any] = {"store": False}
     for name, value in members.items():
         if name in _UNKNOWN:
