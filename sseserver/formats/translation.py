@@ -142,8 +142,7 @@ class TranslatedRendering(EntryRendering):
 
     Attributes:
         hasIDs: Whether the last event of each entry has the ID of the entry.
-        readsInput: Whether the translators write entries of the kind `INPUT`. After a restart of the run, the events of
-            that entry stand before those of the next one.
+        readsInput: Whether the translators write the entry `INPUT`, after a restart of the run before the next entry.
         skips: Whether the translators are `TextSkipper`s.
         unread: Kinds of the entries that they do not get.
     """

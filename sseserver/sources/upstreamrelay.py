@@ -13,7 +13,8 @@ from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
 from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions import ChunkEnd, ChunkReader, ErrorChunk, convertCompletion
-from sseserver.protocols.responses.upstream import ReadEvent, ResponseConverter, readEvent
+from sseserver.protocols.responses.passing import ReadEvent, readEvent
+from sseserver.protocols.responses.upstream import ResponseConverter
 from sseserver.sources.upstreamerrors import hideErrors, makeStreamError
 from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.values import Reason

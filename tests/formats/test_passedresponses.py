@@ -24,8 +24,9 @@ from sseserver.formats import (
 from sseserver.formats.messages import MessagesFormat
 from sseserver.formats.ollama import OllamaFormat
 from sseserver.interfaces import IFormat
+from sseserver.protocols.responses.passing import DONE, readEvent
 from sseserver.protocols.responses.translation import NOTE
-from sseserver.protocols.responses.upstream import DONE, ResponseConverter, readEvent
+from sseserver.protocols.responses.upstream import ResponseConverter
 from sseserver.streams.entries import packChunk
 from sseserver.streams.log import StreamLog
 from sseserver.values import Kind

@@ -1,23 +1,34 @@
 """
 The events of an upstream's response, as this server passes them on: unchanged, but for the IDs that are its own.
 
-`upstream` checks the events before they come into a log; `translation` writes them with a `PassedResponse`.
+`readEvent` checks the events before they come into a log; `translation` writes them with a `PassedResponse`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from sseserver.jsontext import toJSON
+from sseserver.errors import BodyTooLarge, SourceError
+from sseserver.jsontext import isDeep, toJSON
 from sseserver.protocols.chatcompletions.chunk import decodeValue, replaceSurrogates
 from sseserver.protocols.responses.output import IN_PROGRESS, INCOMPLETE, GrowingText
 from sseserver.protocols.responses.response import PREFIX, Identity, Outcome, describeResponse
+from sseserver.values import Reason
 
 #: Types of the events that end a response.
 TERMINAL = frozenset({"error", "response.cancelled", "response.completed", "response.failed", "response.incomplete"})
+
+#: Data of the event that ends the chunks of an answer, and the events of a response.
+DONE = b"[DONE]"
+
+#: Type of an event that can be passed on.
+_TYPE = re.compile(r"[!-~]{1,200}")
+
+_decodeWhole = msgspec.json.Decoder().decode
 
 #: The members of an event, each as it was written.
 _Members = dict[str, msgspec.Raw]
@@ -75,6 +86,56 @@ class _Place(NamedTuple):
     part: int
     member: str
     type: str
+
+
+class ReadEvent(NamedTuple):
+    """
+    An event of an upstream.
+
+    Attributes:
+        members: Its members, decoded.
+        line: Its JSON, as a `PassedResponse` can write it; `None` for an object without a type, which is no event
+            of a response.
+    """
+
+    members: Mapping[str, Any]
+    line: bytes | None
+
+
+def readEvent(data: bytes) -> ReadEvent | None:
+    """
+    Read an event of an upstream.
+
+    Args:
+        data: The data of the event, UTF-8.
+
+    Returns:
+        The event; `None` for `[DONE]` and whatever else is no object.
+
+    Raises:
+        SourceError: It is not JSON, or is nested too deep.
+    """
+    if data.startswith(DONE) or not data.strip():
+        # Only the last response shows the end.
+        return None
+    try:
+        members = _decodeWhole(data)
+    except (ValueError, RecursionError):
+        members = decodeValue(data)
+        # Without what JSON does not have.
+        data = toJSON(members)
+    if not isinstance(members, dict):
+        return None
+    kind = members.get("type")
+    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+        return ReadEvent(members, None)
+    try:
+        isRefused = isDeep(data)
+    except BodyTooLarge:
+        isRefused = True
+    if isRefused:
+        raise SourceError("The upstream sent an event that is nested too deep.", Reason.MALFORMED)
+    return ReadEvent(members, data)
 
 
 class PassedResponse:
@@ -136,7 +197,7 @@ class PassedResponse:
         Write an event.
 
         Args:
-            event: The event as a `ResponseConverter` has accepted it.
+            event: The event as `readEvent` has accepted it.
             number: Its number.
         """
         members = _split(event)

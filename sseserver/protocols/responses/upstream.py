@@ -10,19 +10,14 @@ Reference: https://platform.openai.com/docs/api-reference/responses-streaming.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
-import msgspec
-
-from sseserver.errors import BodyTooLarge, SourceError
-from sseserver.jsontext import isDeep, toJSON
+from sseserver.errors import SourceError
+from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions.chunk import decodeValue
+from sseserver.protocols.responses.passing import DONE
 from sseserver.values import Reason
-
-#: Data of the event that ends the chunks of an answer.
-DONE = b"[DONE]"
 
 #: Finish reasons by the reasons of incomplete responses. Any other reason is a limit of the upstream.
 _INCOMPLETE = {"max_output_tokens": Reason.LENGTH, "content_filter": Reason.CONTENT_FILTER}
@@ -37,61 +32,6 @@ _USAGE = {
 }
 
 Members = Mapping[str, Any]
-
-#: Type of an event that can be passed on.
-_TYPE = re.compile(r"[!-~]{1,200}")
-
-_decode = msgspec.json.Decoder().decode
-
-
-class ReadEvent(NamedTuple):
-    """
-    An event of an upstream.
-
-    Attributes:
-        members: Its members, decoded.
-        line: Its JSON, as `passing.PassedResponse` can write it; `None` for an object without a type, which is no event
-            of a response.
-    """
-
-    members: Members
-    line: bytes | None
-
-
-def readEvent(data: bytes) -> ReadEvent | None:
-    """
-    Read an event of an upstream.
-
-    Args:
-        data: The data of the event, UTF-8.
-
-    Returns:
-        The event; `None` for `[DONE]` and whatever else is no object.
-
-    Raises:
-        SourceError: It is not JSON, or is nested too deep.
-    """
-    if data.startswith(DONE) or not data.strip():
-        # Only the last response shows the end.
-        return None
-    try:
-        members = _decode(data)
-    except (ValueError, RecursionError):
-        members = decodeValue(data)
-        # Without what JSON does not have.
-        data = toJSON(members)
-    if not isinstance(members, dict):
-        return None
-    kind = members.get("type")
-    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
-        return ReadEvent(members, None)
-    try:
-        isRefused = isDeep(data)
-    except BodyTooLarge:
-        isRefused = True
-    if isRefused:
-        raise SourceError("The upstream sent an event that is nested too deep.", Reason.MALFORMED)
-    return ReadEvent(members, data)
 
 
 class _Text(NamedTuple):

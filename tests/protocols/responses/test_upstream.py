@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
 from sseserver.protocols.chatcompletions import CompletionBuilder, build
-from sseserver.protocols.responses.upstream import DONE, ResponseConverter, readEvent
+from sseserver.protocols.responses.passing import DONE, readEvent
+from sseserver.protocols.responses.upstream import ResponseConverter
 
 RESPONSE = {"id": "resp_1", "object": "response", "created_at": 1_730_000_000.5, "model": "m", "status": "completed"}
 USAGE = {
