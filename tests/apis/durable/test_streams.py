@@ -136,7 +136,11 @@ class LongPollTests(DurableTestCase):
         wire = self.poll(url)
         self.assertEqual((wire.response.status, self.types(wire.response)), (200, BEGIN))
         self.assertRegex(wire.response.headers[CURSOR], r"\A[0-9]+\Z")
-        self.assertEqual(wire.response.headers["etag"], self.page(url).headers["etag"])
+        tag = self.page(url).headers["etag"]
+        self.assertEqual(wire.response.headers["etag"], tag)
+        # A client that waits is not sent back with what it has.
+        again = self.ask(f"{url}?offset=-1&live=long-poll", headers={"If-None-Match": tag})
+        self.assertEqual((again.status, again.body), (200, wire.response.body))
 
     def test_later(self) -> None:
         """A client at the end waits as a viewer for the next message."""
@@ -148,6 +152,8 @@ class LongPollTests(DurableTestCase):
             self.assertEqual((wire.responses, self.service.viewers.count), ([], 1))
             self.write("b")
             self.assertEqual([part["delta"] for part in wire.response.json], ["b"])
+            # It counts until its client has everything.
+            self.reactor.advance(1)
             self.assertEqual((wire.response.headers[NEWEST], self.service.viewers.count), ("true", 0))
             place = wire.response.headers[NEXT]
 
