@@ -80,6 +80,12 @@ COMPILED = (
     "wire.block",
 )
 
+# Modules that stay Python, because compiled modules have functions of the `.pxd` in their place.
+INLINED = (
+    "speedups.sending",
+    "wire.frames",
+)
+
 DIRECTIVES = {
     "language_level": 3,
     # The types are in the `.pxd`. Annotations are for mypy: an `int` is allowed where they say `float`.
@@ -116,6 +122,9 @@ def copySources(folder: Path) -> None:
         (target.parent / "__init__.py").touch()
         shutil.copy(source, target)
         shutil.copy(source.with_suffix(".pxd"), target.with_suffix(".pxd"))
+    for name in INLINED:
+        source = Path(PACKAGE, *name.split(".")).with_suffix(".pxd")
+        shutil.copy(source, folder / source)
 
 
 def translate(extensions: list[Extension], folder: Path) -> None:

@@ -64,8 +64,18 @@ def modulesOf(root: Path) -> dict[str, Path]:
 
 def compiledModules(root: Path) -> list[str]:
     """Return the names of the modules that setup.py compiles."""
+    return _listIn(root, "COMPILED")
+
+
+def inlinedModules(root: Path) -> list[str]:
+    """Return the names of the modules whose functions stand a second time in their `.pxd`, as setup.py lists them."""
+    return _listIn(root, "INLINED")
+
+
+def _listIn(root: Path, name: str) -> list[str]:
+    """Return a list of setup.py."""
     for node in ast.parse((root / "setup.py").read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMPILED":
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return list(ast.literal_eval(node.value))
     return []
 
@@ -78,7 +88,8 @@ def untrueStructures(root: Path) -> list[str]:
     """
     modules, package = modulesOf(root), root / PACKAGE
     declared = {".".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.pxd")}
-    listed = compiledModules(root)
+    inlined = inlinedModules(root)
+    listed = [*compiledModules(root), *inlined]
     wrong = [f"{name}: has a .pxd, but is not in setup.py" for name in sorted(declared - set(listed))]
     wrong += [f"{name}: is in setup.py, but has no .pxd" for name in listed if name not in declared]
     for name in sorted(declared):
@@ -86,7 +97,8 @@ def untrueStructures(root: Path) -> list[str]:
             wrong.append(f"{name}: has a .pxd and no module")
         else:
             path = modules[name]
-            wrong += [f"{name}: {problem}" for problem in _compareStructures(path, path.with_suffix(".pxd"))]
+            compare = _compareFunctions if name in inlined else _compareStructures
+            wrong += [f"{name}: {problem}" for problem in compare(path, path.with_suffix(".pxd"))]
     return wrong
 
 
@@ -111,8 +123,27 @@ _METHOD = re.compile(r" *cp?def (?:inline )?(?:[\w.]+ )?(\w+)\(.*\).*")
 _FIELD = re.compile(r"    cdef (public )?(?!public )[\w.]+ (\w+)")
 # A constant of the module, which the compiler looks up as a number of C, is none of a class.
 _NO_DECLARATION = re.compile(
-    r"(?: *#.*| *@cython\..*|from [\w.]+ cimport .*|cimport cython|    pass|cdef Py_ssize_t _[A-Z]+)?"
+    r"(?: *#.*| *@cython\..*|from [\w.]+ cimport .*|cimport cython|    pass"
+    r"|cdef (?:Py_ssize_t|double|int) _[A-Z_]+)?"
 )
+
+
+_FUNCTION = re.compile(r"^cdef inline [\w.]+ ([a-z]\w*)\((.*)\)", re.MULTILINE)
+
+
+def _compareFunctions(path: Path, pxd: Path) -> list[str]:
+    """Compare the functions of a module, and their arguments, with those of its `.pxd`."""
+    functions = {
+        node.name: [argument.arg for argument in node.args.args]
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    inlined = {
+        name: [argument.split()[-1] for argument in arguments.split(",")]
+        for name, arguments in _FUNCTION.findall(pxd.read_text("utf-8"))
+    }
+    names = sorted(name for name in {**functions, **inlined} if functions.get(name) != inlined.get(name))
+    return [f"{name}() is not the same in the .pxd" for name in names]
 
 
 def _compareStructures(path: Path, pxd: Path) -> list[str]:

@@ -177,6 +177,14 @@ class BadHouseTests(SynchronousTestCase):
             "wire: A.x is in the .pxd alone",
         )
 
+    def test_untrueFunctions(self) -> None:
+        """A module that compiled modules inline has the same functions in its `.pxd`, with the same arguments."""
+        root = self.tree(wire="def f(a, b): pass\ndef g(a): pass\ndef h(): pass\n")
+        (root / "setup.py").write_text("COMPILED = ()\nINLINED = ('wire',)\n", "utf-8")
+        functions = ["cdef inline bytes f(bytes a, Py_ssize_t b):", "cdef inline bint g(object b) except -1:"]
+        (root / PACKAGE / "wire.pxd").write_text("\n".join(functions) + "\n", "utf-8")
+        self.assertWrong(untrueStructures(root), "wire: g() is not the same", "wire: h() is not the same")
+
     def test_unfinished(self) -> None:
         """Notes of unfinished work are found in the page's files."""
         root = self.tree(wire="")

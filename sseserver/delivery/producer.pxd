@@ -1,11 +1,14 @@
 cimport cython
 
 from sseserver.delivery.response cimport ResponseProducer
+from sseserver.formats.rendering cimport EntryRendering
 from sseserver.interfaces.reading cimport Reading
+from sseserver.speedups.body cimport FastBody
 from sseserver.streams.log cimport StreamLog
 
 
 cdef Py_ssize_t _LARGE
+cdef Py_ssize_t _READ
 
 
 cdef class EventStreamProducer(ResponseProducer):
@@ -24,6 +27,6 @@ cdef class EventStreamProducer(ResponseProducer):
     cdef public object principal
     cdef object _rest
 
-    @cython.locals(reading=Reading, cursor=Py_ssize_t, frames=bytes, streamLog=StreamLog)
+    @cython.locals(entries=EntryRendering, fast=FastBody, reading=Reading, cursor=Py_ssize_t, frames=bytes, streamLog=StreamLog)
     cpdef wake(self)
     cpdef count(self)

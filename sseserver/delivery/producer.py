@@ -24,9 +24,9 @@ from sseserver.delivery.response import Delivery, ResponseProducer
 from sseserver.delivery.rests import Rest
 from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
-from sseserver.formats.rendering import JOINED_BYTES, JOINED_TEXT
+from sseserver.formats.rendering import JOINED_BYTES, JOINED_TEXT, EntryRendering
 from sseserver.interfaces import ANYONE, IBeatingFormat, IFormat, IRendering, IStreamLog
-from sseserver.speedups.body import PIECE
+from sseserver.speedups.body import PIECE, FastBody
 from sseserver.values import StartingPlace, State
 from sseserver.wire import HEARTBEAT
 
@@ -44,6 +44,7 @@ LARGE_READING = READ_BYTES + JOINED_BYTES
 _LIVE = ViewerState.LIVE
 _OPEN = State.OPEN
 _LARGE = PIECE
+_READ = READ_BYTES
 
 
 class EventStreamProducer(ResponseProducer):
@@ -121,13 +122,19 @@ class EventStreamProducer(ResponseProducer):
             self.streamLog.onChange()
         self.wake()
 
-    def wake(self) -> None:  # noqa: C901, PLR0912 (see below)
+    def wake(self) -> None:  # noqa: C901, PLR0912, PLR0915 (see below)
         """Write the entries after the cursor, as far as the transport takes them."""
         try:
             # One function without calls of its own: every token of every viewer comes through here.
             while self._state is _LIVE:
                 try:
-                    reading = self._rendering.read(self.cursor, READ_BYTES, self._behind)
+                    rendering = self._rendering
+                    if isinstance(rendering, EntryRendering):
+                        # In the compiled build this is a call of a structure.
+                        entries = rendering
+                        reading = entries.read(self.cursor, _READ, self._behind)
+                    else:
+                        reading = rendering.read(self.cursor, _READ, self._behind)
                     cursor, frames = reading.cursor, reading.data
                 except GapError as gap:
                     asked = f"{self.streamLog.epoch}-{self.cursor}"
@@ -155,7 +162,13 @@ class EventStreamProducer(ResponseProducer):
                     if len(frames) > _LARGE:
                         self._writeLarge(frames)
                     else:
-                        self._body.write(frames)
+                        body = self._body
+                        if isinstance(body, FastBody):
+                            # See above.
+                            fast = body
+                            fast.write(frames)
+                        else:
+                            body.write(frames)
                 if streamLog.onChange is not None:
                     streamLog.onChange()
                 if cursor == streamLog.last and streamLog.state is _OPEN:
@@ -163,7 +176,7 @@ class EventStreamProducer(ResponseProducer):
                     return
                 # A format that leaves out most of these entries writes so little that the transport would not stop
                 # the loop.
-                if cursor < streamLog.last and (len(frames) < READ_BYTES or not self._delivery.turns.hasTime()):
+                if cursor < streamLog.last and (len(frames) < _READ or not self._delivery.turns.hasTime()):
                     self._yieldTurn()
                     return
         except BaseException:

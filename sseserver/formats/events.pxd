@@ -1,4 +1,8 @@
 from sseserver.formats.rendering cimport EntryRendering
+from sseserver.wire cimport frames
+
+
+cdef int _LF
 
 
 cdef class EventsRendering(EntryRendering):

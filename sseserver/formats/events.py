@@ -16,7 +16,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.streams.entries import TEXT_KINDS, findLastText, findRestart, unpack
 from sseserver.values import Kind
-from sseserver.wire import continued, encodeRetry, writeBlock
+from sseserver.wire import continued, encodeRetry, frames, writeBlock
 
 _LF = 10
 
@@ -61,14 +61,14 @@ class EventsRendering(EntryRendering):
             return b""
         if text[0] == _LF and self._followsCR(index):
             text = text[1:]
-        if b"\n" in text or b"\r" in text:
+        if frames.hasLineEnd(text):
             text = continued(text)
-        # A template, not `wire.encode`: this is done for every token of every stream, and copies the text once.
-        return b"id: %b-%d\ndata: %b\n\n" % (self._epoch, number, text)
+        # Not `wire.encode`: this is done for every token of every stream.
+        return frames.writeTextEvent(self._epoch, number, text)
 
     def addPiece(self, number: int, text: bytes, index: int, parts: list[bytes]) -> None:
         """See `EntryRendering.addPiece`. A text without line ends is a part of its own."""
-        if b"\n" in text or b"\r" in text or not text:
+        if frames.hasLineEnd(text) or not text:
             parts.append(self.piece(number, text, index))
         else:
             parts += (b"id: %b-%d\ndata: " % (self._epoch, number), text, b"\n\n")

@@ -5,6 +5,9 @@ from sseserver.streams.buffer cimport EntryBuffer, joinText
 from sseserver.streams.log cimport StreamLog
 
 
+cdef int _TOKEN
+
+
 @cython.locals(index=Py_ssize_t, size=Py_ssize_t, part=bytes)
 cdef Py_ssize_t measure(list parts, Py_ssize_t start) except -1
 
@@ -26,7 +29,7 @@ cdef class EntryRendering:
     cdef Py_ssize_t _index(self, Py_ssize_t number) except -1
     cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)
     cpdef addPiece(self, Py_ssize_t number, bytes text, Py_ssize_t index, list parts)
-    @cython.locals(index=Py_ssize_t, data=bytes)
+    @cython.locals(index=Py_ssize_t, kind=int, data=bytes)
     cdef bytes _encode(self, Py_ssize_t number)
     @cython.locals(buffer=EntryBuffer, final=Py_ssize_t, textual=Py_ssize_t, size=Py_ssize_t, measured=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, start=Py_ssize_t, last=Py_ssize_t, tokens=bint, parts=list)
     cdef Reading _join(self, Py_ssize_t cursor, Py_ssize_t maxBytes)

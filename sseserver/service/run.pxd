@@ -4,6 +4,11 @@ from sseserver.service.linger cimport Linger
 from sseserver.steps cimport step
 from sseserver.streams.log cimport StreamLog
 from sseserver.timing.ticker cimport Ticker
+from sseserver.wire cimport frames
+
+
+cdef Py_ssize_t _LARGE
+cdef Py_ssize_t _AHEAD_CHECK
 
 
 cdef class Run:
@@ -30,5 +35,6 @@ cdef class Run:
     cpdef write(self, token)
     @cython.locals(number=Py_ssize_t)
     cpdef writeTokens(self, tokens)
+    @cython.locals(number=Py_ssize_t)
     cdef _append(self, kind, bytes data)
     cdef _check(self, kind, Py_ssize_t number, Py_ssize_t size)

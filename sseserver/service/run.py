@@ -31,6 +31,7 @@ from sseserver.streams.terminal import packCancelled, packDone, packFailed
 from sseserver.timing.ticker import Ticker
 from sseserver.tracebacks import forgetFailure
 from sseserver.values import Kind, NewEntry, PackedEntries, Reason
+from sseserver.wire import frames
 
 log = Logger(__name__)
 
@@ -162,7 +163,7 @@ class Run:
     def write(self, token: str) -> None:
         """See `ITokenSink.write`."""
         if token and self.state is not _ENDED:
-            self._append(_TOKEN, token.encode("utf-8"))
+            self._append(_TOKEN, frames.encodeText(token))
 
     def writeTokens(self, tokens: PackedEntries) -> None:
         """See `IPackedSink.writeTokens`."""

@@ -2,6 +2,10 @@ from sseserver.timing.nextturn cimport NextTurn
 from sseserver.timing.ticker cimport Tick, Ticker
 
 
+cdef double _TOLERANCE
+cdef Py_ssize_t _FIRING
+
+
 cdef class _WordWriter(Tick):
     cdef object _done
     cdef Py_ssize_t _next

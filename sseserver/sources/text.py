@@ -23,6 +23,9 @@ SLOT = 0.01
 #: Seconds by which a word may be early, because sums of intervals are not exact.
 _TOLERANCE = 1e-6
 
+# Looked up for each word.
+_FIRING = FIRING
+
 #: Words written in one turn of the reactor when there is no pace, one by one.
 WORDS_PER_TURN = 1000
 
@@ -249,7 +252,7 @@ class _PacedWriter(_WordWriter):
             self._due += self._interval
             if not self._write():
                 return None
-            if self.slot != FIRING:
+            if self.slot != _FIRING:
                 # Paused inside the write, and perhaps resumed, which has put it into the ticker again.
                 return None
         return self._due

@@ -1,7 +1,13 @@
 cimport cython
 
+from sseserver.speedups cimport sending
 from sseserver.steps cimport findNext
 from sseserver.timing.turnend cimport TurnEnd
+from sseserver.wire cimport frames
+
+
+cdef Py_ssize_t _SMALL
+cdef Py_ssize_t _SENDS
 
 
 cdef class SendBuffer:
@@ -16,7 +22,7 @@ cdef class SendBuffer:
     cpdef writeLarge(self, tuple pieces)
     @cython.locals(sent=Py_ssize_t, taken=Py_ssize_t, place=Py_ssize_t, end=Py_ssize_t)
     cpdef Py_ssize_t sendSome(self, bytes data, Py_ssize_t start, bytes before, bytes after) except -1
-    @cython.locals(waiting=bytes)
+    @cython.locals(waiting=bytes, sent=Py_ssize_t)
     cpdef flush(self)
     cpdef hold(self)
     cpdef release(self)

@@ -23,11 +23,13 @@ from typing import Any
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 
+from sseserver.speedups import sending
 from sseserver.speedups.privates import isQueueEmpty, seesQueue
 from sseserver.speedups.sentheads import slim
 from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep
 from sseserver.steps import findNext
 from sseserver.timing.turnend import TurnEnd
+from sseserver.wire import frames
 
 #: Bytes. A larger write does not wait: its bytes cost more than their way, and its writer must be
 #: told soon that the socket is full.
@@ -42,6 +44,10 @@ SENDS_PER_LOOK = 64
 
 #: Bytes. A larger head is not kept as long as its response lasts: see `sseserver.delivery.head.trimHead`.
 KEPT_HEAD = 1024
+
+# Looked up for each token.
+_SMALL = SMALL
+_SENDS = SENDS_PER_LOOK
 
 
 def canBypassQueue(transport: object) -> bool:
@@ -88,7 +94,7 @@ class SendBuffer:
             self._waiting = data
             return not self.held
         self._waiting += data
-        if len(self._waiting) > SMALL and not self.held:
+        if len(self._waiting) > _SMALL and not self.held:
             self.flush()
         return False
 
@@ -146,11 +152,9 @@ class SendBuffer:
         """Send the bytes that wait; queue the rest that the socket does not take."""
         waiting, self._waiting = self._waiting, b""
         if waiting and (self._clear or self._isClear()):
-            try:
-                sent = self._socket.send(waiting)
-            except OSError:
-                # The socket is full. Or it is broken: then the transport finds out when it sends the rest.
-                sent = 0
+            sent = sending.send(self._socket, waiting)
+            if sent == len(waiting):
+                return
             waiting = waiting[sent:]
         if waiting:
             self._clear = False
@@ -178,7 +182,7 @@ class SendBuffer:
         try:
             return int(self._socket.sendmsg(pieces)) if self._clear or self._isClear() else 0
         except OSError:
-            # See `flush`.
+            # See `sending.send`.
             return 0
 
     def _isClear(self) -> bool:
@@ -239,20 +243,19 @@ class Outbox:
         Viewers of one stream write the same object one after another: it is framed once.
         """
         if data is not self._framed:
-            # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
             self._framed = data
-            self._chunk = b"%x\r\n%b\r\n" % (len(data), data)
+            self._chunk = frames.writeChunk(data)
         return self._chunk
 
     def _flush(self) -> None:
         buffers, self._buffers = self._buffers, []
-        room = SENDS_PER_LOOK
+        room = _SENDS
         for place, buffer in enumerate(buffers):
             if not room:
                 if self._turnEnd.hasEvents is not None and self._turnEnd.hasEvents():
                     self._postpone(buffers[place:])
                     return
-                room = SENDS_PER_LOOK
+                room = _SENDS
             room -= 1
             buffer.flush()
 
@@ -312,7 +315,7 @@ class FastBody(SendBuffer):
         self.written += len(data)
         if not self._sending:
             self._writeThroughRequest(data)
-        elif len(data) > SMALL:
+        elif len(data) > _SMALL:
             self.writeLarge((b"%x\r\n" % len(data), data, b"\r\n") if self._chunked else (data,))
         elif self.add(self._outbox.frame(data) if self._chunked else data):
             self._outbox.add(self)

@@ -1,5 +1,6 @@
 cimport cython
 
+from sseserver.speedups cimport sending
 from sseserver.speedups.body cimport FastBody
 from sseserver.speedups.tls cimport TLSConnection
 

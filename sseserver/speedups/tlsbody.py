@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sseserver.speedups import sending
 from sseserver.speedups.body import FastBody, canBypassQueue
 from sseserver.speedups.privates import isQueueEmpty
 from sseserver.speedups.tls import TLSConnection
@@ -74,11 +75,7 @@ class TLSBody(FastBody):
     def sendRecords(self, records: bytes) -> None:
         """Send records past the queue of the connection, if it is empty; queue the rest."""
         if self._clear or self._isClear():
-            try:
-                sent = self._socket.send(records)
-            except OSError:
-                # See `SendBuffer.flush`.
-                sent = 0
+            sent = sending.send(self._socket, records)
             if sent == len(records):
                 return
             records = records[sent:]

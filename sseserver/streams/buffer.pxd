@@ -3,6 +3,11 @@ cimport cython
 from sseserver.streams.segments cimport PackedSegments
 
 
+cdef Py_ssize_t _COST
+cdef Py_ssize_t _LOOSE
+cdef Py_ssize_t _LARGE
+
+
 # Its members are bytes and lists of bytes, which form no cycles; and there is one for each stream that is kept.
 @cython.no_gc
 cdef class EntryBuffer:
@@ -23,6 +28,7 @@ cdef class EntryBuffer:
     cpdef int kind(self, Py_ssize_t number) except -1
     cpdef bytes entry(self, Py_ssize_t number)
     cpdef bytes span(self, Py_ssize_t first, Py_ssize_t last)
+    @cython.locals(ends="const unsigned long long[:]", low=Py_ssize_t, high=Py_ssize_t, until=Py_ssize_t, middle=Py_ssize_t)
     cpdef Py_ssize_t fit(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t maxBytes) except -1
     cpdef Py_ssize_t add(self, int kind, bytes data) except -1
     @cython.locals(index=Py_ssize_t, size=Py_ssize_t, piece=bytes)

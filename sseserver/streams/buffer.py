@@ -31,6 +31,11 @@ LARGE = 1024
 
 _TOKEN = Kind.TOKEN
 
+# Looked up for each token.
+_COST = ENTRY_COST
+_LOOSE = LOOSE
+_LARGE = LARGE
+
 
 class EntryBuffer:
     """
@@ -132,8 +137,17 @@ class EntryBuffer:
     def fit(self, first: int, last: int, maxBytes: int) -> int:
         """See `IEntryBuffer.fit`."""
         self._pack()
+        # Not `bisect_left`, which makes an integer object of each end that it looks at.
+        ends = self._ends
         low, high = first - self.first, last - self.first
-        return self.first + min(bisect_left(self._ends, self._start(first) + maxBytes, low, high + 1), high)
+        until = (ends[low - 1] if low else self._base) + maxBytes
+        while low < high:
+            middle = (low + high) // 2
+            if ends[middle] < until:
+                low = middle + 1
+            else:
+                high = middle
+        return self.first + low
 
     def segment(self, first: int, last: int) -> Segment:
         """
@@ -209,11 +223,11 @@ class EntryBuffer:
         Returns:
             The entry's number.
         """
-        if kind != self._looseKind or len(self._loose) >= LOOSE or len(data) > LARGE:
+        if kind != self._looseKind or len(self._loose) >= _LOOSE or len(data) > _LARGE:
             self._pack()
             self._looseKind = kind
         self._loose.append(data)
-        self.size += len(data) + ENTRY_COST
+        self.size += len(data) + _COST
         return self._packed + len(self._loose)
 
     def extend(self, entries: PackedEntries) -> int:

@@ -3,6 +3,9 @@ cimport cython
 from sseserver.timing.ticker cimport Tick, Ticker
 
 
+cdef double _TICK
+
+
 cdef class FollowedLog:
     cdef dict _renderings
     cdef Py_ssize_t _place

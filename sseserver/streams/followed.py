@@ -19,7 +19,9 @@ from sseserver.values import State
 #: Seconds. Entries that follow one another within this time are announced together.
 FLUSH_TICK = 0.02
 
+# Looked up for each token.
 _OPEN = State.OPEN
+_TICK = FLUSH_TICK
 
 
 class FollowedLog:
@@ -109,8 +111,8 @@ class FollowedLog:
             if self._flushing is not None:
                 self._ticker.cancel(self._flushing)
                 self._flushing = None
-        elif 0 <= now - self.announced < FLUSH_TICK:
-            self._flushing = self._ticker.at(self.announced + FLUSH_TICK, self._flush)
+        elif 0 <= now - self.announced < _TICK:
+            self._flushing = self._ticker.at(self.announced + _TICK, self._flush)
             return
         if self.sole is not None:
             self.announced = now

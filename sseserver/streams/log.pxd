@@ -6,6 +6,10 @@ from sseserver.streams.followed cimport FollowedLog
 from sseserver.streams.keeper cimport Keeper
 
 
+cdef Py_ssize_t _COST
+cdef Py_ssize_t _IDLE
+
+
 cdef class StreamLog(FollowedLog):
     # Members that each token touches stand together.
     cdef public Py_ssize_t last

@@ -29,7 +29,11 @@ from sseserver.values import TERMINAL, KeyUse, Kind, PackedEntries, Reason, Stat
 # The kinds that leave a stream open, the most frequent first.
 _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
 
+# Looked up for each token.
 _OPEN = State.OPEN
+_TOKEN = Kind.TOKEN
+_COST = ENTRY_COST
+_IDLE = IDLE
 
 #: Earlier epochs of a stream that has none. It is never changed.
 _NONE: dict[str, int] = {}
@@ -128,8 +132,8 @@ class StreamLog(FollowedLog):
         if self.sealed:
             raise StreamEnded(f"The stream {self.name} has ended; no entry can be added.")
         number = self.buffer.add(kind, data)
-        self.account.used += len(data) + ENTRY_COST
-        if kind not in _GOES_ON:
+        self.account.used += len(data) + _COST
+        if kind is not _TOKEN and kind not in _GOES_ON:
             self.sealed = True
         if self._durable:
             self._keeper.write(self)
@@ -169,7 +173,7 @@ class StreamLog(FollowedLog):
             awaiting.pop(0)[1].callback(None)
         # A stopped ticker has forgotten its ticks. The end is announced at once: no entry follows it.
         followed = self.sole is not None or self._viewers
-        if followed and (self._flushing is None or self._flushing.slot == IDLE or self.state is not _OPEN):
+        if followed and (self._flushing is None or self._flushing.slot == _IDLE or self.state is not _OPEN):
             self._announce()
 
     def refuse(self, error: StoreUnavailable) -> None:

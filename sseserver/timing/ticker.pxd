@@ -3,6 +3,11 @@ cimport cython
 from sseserver.timing.turnend cimport TurnEnd
 
 
+cdef double _UP
+cdef Py_ssize_t _IDLE
+cdef Py_ssize_t _FIRING
+
+
 cdef class Tick:
     cdef public Py_ssize_t slot
 
@@ -44,7 +49,7 @@ cdef class Ticker:
     cpdef double _countActive(self)
     cdef _expectTurn(self, double now)
     cdef _stopIfIdle(self)
-    @cython.locals(slot=Py_ssize_t, ticks=dict)
+    @cython.locals(slot=Py_ssize_t, slots=double, ticks=dict)
     cdef _put(self, Tick tick, double due)
     @cython.locals(now=double, real=double, late=double)
     cpdef _turn(self)

@@ -46,6 +46,9 @@ CALLS_BEFORE_EVENTS = 60
 #: Slot numbers of a tick that does not wait, and of one whose call is being made.
 IDLE, FIRING = -1, -2
 
+# Looked up for each call.
+_IDLE, _FIRING = IDLE, FIRING
+
 
 class Tick:
     """
@@ -337,12 +340,12 @@ class Ticker:
                         return
                     room = CALLS_PER_LOOK
                 room -= 1
-                tick.slot = FIRING
+                tick.slot = _FIRING
                 try:
                     due = tick.fire(now)
                     # Inside the call the tick may be cancelled, and even put again.
-                    if tick.slot == FIRING:
-                        tick.slot = IDLE
+                    if tick.slot == _FIRING:
+                        tick.slot = _IDLE
                         if due is not None:
                             self._put(tick, due)
                 except BaseException:

@@ -1,0 +1,23 @@
+# The function of sending.py, for the modules that are compiled: `from sseserver.speedups cimport sending`.
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject_AsFileDescriptor
+
+
+cdef extern from "sys/socket.h" nogil:
+    Py_ssize_t systemSend "send"(int descriptor, const void* data, size_t size, int flags)
+
+
+# The descriptor is asked for each time: that of a closed socket may be another connection's.
+cdef inline Py_ssize_t send(object socket, bytes data) except -1:
+    cdef int descriptor
+    cdef Py_ssize_t sent
+    try:
+        descriptor = PyObject_AsFileDescriptor(socket)
+    except ValueError:
+        # Closed, or not of this system.
+        try:
+            return socket.send(data)
+        except OSError:
+            return 0
+    sent = systemSend(descriptor, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), 0)
+    return sent if sent > 0 else 0

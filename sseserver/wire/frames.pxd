@@ -1,0 +1,69 @@
+# The functions of frames.py, for the modules that are compiled: `from sseserver.wire cimport frames`.
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8String
+from libc.string cimport memchr, memcpy
+
+
+cdef inline bytes encodeText(object text):
+    return PyUnicode_AsUTF8String(text)
+
+
+cdef inline bint hasLineEnd(bytes text) except -1:
+    cdef char* start = PyBytes_AS_STRING(text)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
+    return memchr(start, 10, size) != NULL or memchr(start, 13, size) != NULL
+
+
+# Writes the digits of a number before `end`, and returns the place of the first one.
+@cython.cdivision(True)
+cdef inline char* _writeDigits(char* end, size_t number, size_t base) noexcept:
+    cdef size_t digit
+    while True:
+        digit = number % base
+        number = number // base
+        end -= 1
+        end[0] = <char> (48 + digit if digit < 10 else 87 + digit)
+        if not number:
+            return end
+
+
+cdef inline bytes writeTextEvent(bytes epoch, Py_ssize_t number, bytes text):
+    cdef char digits[24]
+    cdef char* first = _writeDigits(digits + 24, number, 10)
+    cdef Py_ssize_t count = digits + 24 - first
+    cdef Py_ssize_t idSize = PyBytes_GET_SIZE(epoch)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
+    cdef bytes event = PyBytes_FromStringAndSize(NULL, idSize + count + size + 14)
+    cdef char* place = PyBytes_AS_STRING(event)
+    memcpy(place, b"id: ", 4)
+    place += 4
+    memcpy(place, PyBytes_AS_STRING(epoch), idSize)
+    place += idSize
+    place[0] = b"-"
+    place += 1
+    memcpy(place, first, count)
+    place += count
+    memcpy(place, b"\ndata: ", 7)
+    place += 7
+    memcpy(place, PyBytes_AS_STRING(text), size)
+    place += size
+    memcpy(place, b"\n\n", 2)
+    return event
+
+
+cdef inline bytes writeChunk(bytes data):
+    cdef char digits[24]
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+    cdef char* first = _writeDigits(digits + 24, size, 16)
+    cdef Py_ssize_t count = digits + 24 - first
+    cdef bytes chunk = PyBytes_FromStringAndSize(NULL, count + size + 4)
+    cdef char* place = PyBytes_AS_STRING(chunk)
+    memcpy(place, first, count)
+    place += count
+    memcpy(place, b"\r\n", 2)
+    place += 2
+    memcpy(place, PyBytes_AS_STRING(data), size)
+    place += size
+    memcpy(place, b"\r\n", 2)
+    return chunk

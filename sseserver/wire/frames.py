@@ -1,0 +1,45 @@
+"""
+Frames: what stands around the bytes of each token, from its text to its chunk.
+
+Every token of every stream passes through these functions. In the compiled build they are replaced by those of
+`frames.pxd`, which copy each byte once; this module stays Python.
+"""
+
+from __future__ import annotations
+
+
+def encodeText(text: str) -> bytes:
+    """
+    Encode text in UTF-8.
+
+    Raises:
+        UnicodeEncodeError: The text has a lone surrogate.
+    """
+    return text.encode("utf-8")
+
+
+def hasLineEnd(text: bytes) -> bool:
+    """Return whether a text has a line end: LF, or CR."""
+    return b"\n" in text or b"\r" in text
+
+
+def writeTextEvent(epoch: bytes, number: int, text: bytes) -> bytes:
+    """
+    Write an event of the default type.
+
+    Args:
+        epoch: First half of its ID.
+        number: Second half of its ID.
+        text: Its data, UTF-8, without line ends.
+    """
+    return b"id: %b-%d\ndata: %b\n\n" % (epoch, number, text)
+
+
+def writeChunk(data: bytes) -> bytes:
+    """
+    Frame data as a chunk: chunk-size CRLF chunk-data CRLF (RFC 9112, 7.1).
+
+    Args:
+        data: At least one byte: an empty chunk ends a body.
+    """
+    return b"%x\r\n%b\r\n" % (len(data), data)
