@@ -1,6 +1,5 @@
 # The function of sending.py, for the modules that are compiled: `from sseserver.speedups cimport sending`.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.object cimport PyObject_AsFileDescriptor
 
 
 cdef extern from "sys/socket.h" nogil:
@@ -9,12 +8,10 @@ cdef extern from "sys/socket.h" nogil:
 
 # The descriptor is asked for each time: that of a closed socket may be another connection's.
 cdef inline Py_ssize_t send(object socket, bytes data) except -1:
-    cdef int descriptor
+    cdef int descriptor = socket.fileno()
     cdef Py_ssize_t sent
-    try:
-        descriptor = PyObject_AsFileDescriptor(socket)
-    except ValueError:
-        # Closed, or not of this system.
+    if descriptor < 0:
+        # Closed, or none of the system.
         try:
             return socket.send(data)
         except OSError:

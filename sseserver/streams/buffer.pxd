@@ -36,7 +36,7 @@ cdef class EntryBuffer:
     @cython.locals(start=Py_ssize_t, count=Py_ssize_t, index=Py_ssize_t, begin=Py_ssize_t, end=Py_ssize_t, piece=bytes)
     cpdef Py_ssize_t copyTo(self, PackedSegments rows, Py_ssize_t first, Py_ssize_t last) except -1
     cdef Py_ssize_t _start(self, Py_ssize_t number) except? -1
-    @cython.locals(count=Py_ssize_t)
+    @cython.locals(count=Py_ssize_t, end=Py_ssize_t, ends=list, piece=bytes)
     cdef _pack(self)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from itertools import accumulate
 from sys import byteorder
 
 from zope.interface import classImplements
@@ -323,9 +322,12 @@ class EntryBuffer:
         """Move the loose entries into the buffers."""
         count = len(self._loose)
         if count:
-            ends = accumulate(map(len, self._loose), initial=self._base + len(self._data))
-            next(ends)
-            self._ends.extend(ends)
+            end = self._base + len(self._data)
+            ends = []
+            for piece in self._loose:
+                end += len(piece)
+                ends.append(end)
+            self._ends.fromlist(ends)
             self._data += b"".join(self._loose) if count > 1 else self._loose[0]
             self._kinds += bytes((self._looseKind,)) * count
             self._packed += count

@@ -279,8 +279,14 @@ class Ticker:
     def _put(self, tick: Tick, due: float) -> None:
         # A tick that is due now or was due before waits for the next slot, so that each walk ends.
         slots = (due - self._origin) / self._granularity
-        # A later time means never, and would overflow a C integer.
-        slot = int(slots + _UP) if not slots > 1e15 else 10**15
+        if slots <= 1e15:
+            # A time long past would overflow a C integer.
+            slot = int(max(slots, 0.0) + _UP)
+        elif slots > 1e15:
+            # So would a later time, which means never.
+            slot = 10**15
+        else:
+            raise ValueError("The time of a tick must be a number.")
         if slot <= self._present:
             slot = self._present + 1
         ticks = self._slots.get(slot)

@@ -73,7 +73,7 @@ class SendingTests(SynchronousTestCase):
         self.assertTrue(buffer.isEmpty())
 
     def test_bufferOfFullSocket(self) -> None:
-        """What a full socket does not take is queued, once and in order."""
+        """Bytes that a full socket does not take are queued, once and in order."""
         buffer, transport = self.makeBuffer()
         text = b"".join(b"%4d" % number for number in range(1000))
         got = b""

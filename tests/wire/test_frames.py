@@ -19,7 +19,7 @@ SIZES = (1, 9, 10, 15, 16, 255, 256, 4095, 4096, 65_535, 65_536)
 
 
 class FramesTests(SynchronousTestCase):
-    """What the functions write, and that compiled modules write the same."""
+    """The results of the functions; compiled modules write the same."""
 
     def test_writeChunk(self) -> None:
         """A chunk is the size in hexadecimal digits, CRLF, the data, CRLF (RFC 9112, 7.1)."""
