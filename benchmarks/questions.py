@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, Self
 
 import bulk
+import continued as continuing
 import held
 import paced
 import process
@@ -25,7 +26,7 @@ from paced import Bench
 from servers import HERE, Installation, Makers, Server, Work
 
 #: Modules with the functions that measure.
-_MODULES = (paced, bulk, held, turns, shared, workers)
+_MODULES = (paced, bulk, continuing, held, turns, shared, workers)
 
 
 #: Variants of the questions about workers.
@@ -204,6 +205,11 @@ def catchUp(bench: Bench) -> Makers:
     sizes = {f"{size:,} viewer{'s' * (size > 1)}": size for size in (1, bench.parameters.viewers)}
     makes = [lambda one, name=name: replace(one.server(variant=name), size=sizes[name]) for name in sizes]
     return bench.ours(*makes) | servers.plainWrites(bulk.saveBody(bench), sizes)
+
+
+def continued(bench: Bench) -> Makers:
+    """Return ours for each place in each answer."""
+    return continuing.continued(bench)
 
 
 def publish(bench: Bench) -> Makers:

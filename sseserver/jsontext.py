@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from functools import cache
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -87,6 +87,19 @@ def toJSON(value: object, spaced: bool = False) -> bytes:
     except ValueError:
         # Numbers that JSON does not have, of a source; msgspec writes `null`.
         return encode(json.loads(json.dumps(value), parse_constant=lambda _: None)).encode("ascii")
+
+
+def quoteAll(texts: Iterable[bytes]) -> list[bytes]:
+    """
+    Encode many texts as `toJSON` does, which takes half the time.
+
+    Args:
+        texts: UTF-8.
+    """
+    known = list(texts)
+    # msgspec writes ASCII of ASCII.
+    encode = _encodeUTF8 if all(map(bytes.isascii, known)) else toJSON
+    return list(map(encode, map(bytes.decode, known)))
 
 
 def readJSON(body: bytes, shape: type[T], deep: bool | None = None) -> T:

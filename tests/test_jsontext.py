@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import BadRequest, ClientError, InvalidMember
-from sseserver.jsontext import MAX_VALUES, convert, nameUnread, readJSON, toJSON
+from sseserver.jsontext import MAX_VALUES, convert, nameUnread, quoteAll, readJSON, toJSON
 
 #: Line ends, escapes, wide characters, and a lone surrogate.
 TEXTS = ("\r\n\x00", "\r\n\u2028\x85\u00e9\U0001f600", "half:\ud83d", '"\\/\x7f\b\f\t')
@@ -52,6 +52,11 @@ class WriterTests(SynchronousTestCase):
         A string is spelled as the `json` module spells it, whether or not it is ASCII; only DEL may stay as it is.
         """
         self.assertEqual(toJSON(text).replace(b"\x7f", b"\\u007f"), json.dumps(text).encode("ascii"))
+
+    @given(st.lists(st.text(st.characters(codec="utf-8"))))
+    def test_together(self, texts: list[str]) -> None:
+        """Many strings are spelled as each of them is."""
+        self.assertEqual(quoteAll([text.encode() for text in texts]), list(map(toJSON, texts)))
 
     def test_spaced(self) -> None:
         """

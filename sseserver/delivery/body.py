@@ -12,7 +12,8 @@ from typing import Protocol
 
 from twisted.web.http import Request
 
-from sseserver.speedups.body import PIECE, Outbox
+from sseserver.speedups.body import Outbox
+from sseserver.speedups.sendbuffer import PIECE, WrittenReadings
 from sseserver.timing.turnend import TurnEnd
 
 
@@ -47,6 +48,16 @@ class Body(Protocol):
 
         Returns:
             The index after the last byte that was written.
+        """
+
+    def writeMany(self, readings: list[bytes]) -> WrittenReadings:
+        """
+        Write several large readings together, as far as the transport has room, and a piece of the next one.
+
+        What is written of them in part is written on with `writeSome`. The rest of them may be dropped.
+
+        Args:
+            readings: The data of each, at least one.
         """
 
     def cork(self) -> None:
@@ -92,6 +103,11 @@ class ResponseBody:
         piece = data[start : start + PIECE]
         self.write(piece)
         return start + len(piece)
+
+    def writeMany(self, readings: list[bytes]) -> WrittenReadings:
+        """See `Body.writeMany`. The transport may pause its producer after each of them."""
+        place = self.writeSome(readings[0], 0)
+        return WrittenReadings(0, place) if place < len(readings[0]) else WrittenReadings(1, 0)
 
     def cork(self) -> None:
         """See `Body.cork`."""

@@ -26,6 +26,8 @@ cdef class EventStreamProducer(ResponseProducer):
     cdef public object form
     cdef public object principal
     cdef object _rest
+    cdef Py_ssize_t _many
+    cdef object _sought
 
     @cython.locals(entries=EntryRendering, fast=FastBody, reading=Reading, cursor=Py_ssize_t, frames=bytes, streamLog=StreamLog)
     cpdef wake(self)

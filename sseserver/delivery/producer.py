@@ -19,6 +19,7 @@ from zope.interface import classImplements
 
 from sseserver.delivery.connection import resumeReading
 from sseserver.delivery.counts import CONTINUED, GAP, UNKNOWN
+from sseserver.delivery.gathering import gather
 from sseserver.delivery.head import jitter, writeHeaders
 from sseserver.delivery.response import Delivery, ResponseProducer
 from sseserver.delivery.rests import Rest
@@ -26,7 +27,9 @@ from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
 from sseserver.formats.rendering import JOINED_BYTES, JOINED_TEXT, EntryRendering
 from sseserver.interfaces import ANYONE, IBeatingFormat, IFormat, IRendering, IStreamLog
-from sseserver.speedups.body import PIECE, FastBody
+from sseserver.interfaces.reading import Reading
+from sseserver.speedups.body import FastBody
+from sseserver.speedups.sendbuffer import PIECE
 from sseserver.values import StartingPlace, State
 from sseserver.wire import HEARTBEAT
 
@@ -39,6 +42,9 @@ READ_BYTES = 4 * JOINED_TEXT
 #: Bytes. A reading of more is one large entry, or few: others never have as many. Its viewer is cut if there is no room
 #: to keep the rest of it; the rest of another reading is written at once.
 LARGE_READING = READ_BYTES + JOINED_BYTES
+
+#: Number. Limit of the readings that are sent together to a viewer that is far behind; by how much the number grows.
+_MOST, _GROWTH = 32, 4
 
 # Looked up for each token.
 _LIVE = ViewerState.LIVE
@@ -68,11 +74,13 @@ class EventStreamProducer(ResponseProducer):
     __slots__ = (
         "_behind",
         "_first",
+        "_many",
         "_quietSince",
         "_refused",
         "_rendering",
         "_rest",
         "_sent",
+        "_sought",
         "cursor",
         "expires",
         "form",
@@ -91,8 +99,12 @@ class EventStreamProducer(ResponseProducer):
         self._behind = True
         # Whether the format has refused to serve the rest of the stream.
         self._refused = False
+        # Number of readings to send together: the more, the more the transport has taken without a rest.
+        self._many = 1
         # The time of the last write.
         self._quietSince = 0.0
+        # The place at which the viewer starts, while it is sought.
+        self._sought: StartingPlace | None = None
         # Number of the last entry that is counted as sent.
         self._sent = 0
         # The large reading that was written in part. While there is one, the producer is paused.
@@ -103,7 +115,7 @@ class EventStreamProducer(ResponseProducer):
         Begin the response and follow the log.
 
         Args:
-            place: Where the viewer starts to read. A number of events is one that the rendering has found before.
+            place: Where the viewer starts to read. A number of events is one that the rendering has.
             retry: Milliseconds. Its reconnection time.
             url: The URL of the stream.
         """
@@ -117,6 +129,9 @@ class EventStreamProducer(ResponseProducer):
         before = self._locate(place)
         self._first = self._sent = self.cursor
         self._write(before + self._rendering.head(self.cursor, retry, url))
+        if self._sought is not None:
+            # Before the run may go on, whose tokens wake the viewer.
+            self._yieldTurn()
         # A viewer that starts at the end reads nothing, and yet a paused run may go on for it.
         if self.streamLog.onChange is not None:
             self.streamLog.onChange()
@@ -139,7 +154,9 @@ class EventStreamProducer(ResponseProducer):
                 except GapError as gap:
                     asked = f"{self.streamLog.epoch}-{self.cursor}"
                     cursor, frames = gap.cursor, self._rendering.gap(asked, gap)
-                    self._noteGap(gap)
+                    # The entries in it are not sent.
+                    self._delivery.counts.gaps.add(gap.reason)
+                    self._sent += cursor - self.cursor
                 except ViewerRefused as refusal:
                     self._refuse(refusal.events)
                     return
@@ -160,7 +177,11 @@ class EventStreamProducer(ResponseProducer):
                     # The time of the wake-up: the log has read the clock already.
                     self._quietSince = max(self._quietSince, streamLog.announced)
                     if len(frames) > _LARGE:
-                        self._writeLarge(frames)
+                        readings = [Reading(cursor, frames)]
+                        if self._many > 1 and self._behind:
+                            readings = self._gather(readings[0])
+                        self._writeLarge(readings)
+                        cursor = self.cursor
                     else:
                         body = self._body
                         if isinstance(body, FastBody):
@@ -197,6 +218,8 @@ class EventStreamProducer(ResponseProducer):
         """See `ResponseProducer._goOn`."""
         if self._rest is not None:
             self._writeRest(self._rest)
+        if self._sought is not None and self._state is _LIVE:
+            self._goOnSeeking(self._sought)
         # The transport may be full again.
         if self._refused and self._state is _LIVE:
             self.finish("refused")
@@ -244,12 +267,17 @@ class EventStreamProducer(ResponseProducer):
         return self.cursor - self._first
 
     def _locate(self, place: StartingPlace) -> bytes:
-        """Set the cursor; return the events before it: those that tell of a gap, or the rest of an entry."""
+        """Set the cursor, or seek on in other turns; return the events before it: of a gap, or the rest of an entry."""
         lastEventID, resumes = place.lastEventID, self._delivery.counts.resumes
         if place.events is not None:
             # Only `TranslatedRendering` counts events.
             rendering: Any = self._rendering
-            self.cursor, events = rendering.findEvent(place.events)
+            try:
+                self.cursor, events = rendering.findEvent(place.events)
+            except ReadingUnfinished:
+                self._sought = place
+                return b""
+            self._sought = None
             resumes.add(CONTINUED)
             return bytes(events)
         if lastEventID is None:
@@ -265,10 +293,19 @@ class EventStreamProducer(ResponseProducer):
         resumes.add(CONTINUED)
         return b""
 
-    def _noteGap(self, gap: GapError) -> None:
-        """Count a gap that this viewer is told of while it reads. The entries in it are not sent."""
-        self._delivery.counts.gaps.add(gap.reason)
-        self._sent += gap.cursor - self.cursor
+    def _goOnSeeking(self, place: StartingPlace) -> None:
+        """Look on for the place at which the viewer starts. Its response has begun."""
+        try:
+            before = self._locate(place)
+        except GapError as gap:
+            # Entries were trimmed meanwhile.
+            self._refuse(self._rendering.gap("", gap))
+            return
+        self._first = self._sent = self.cursor
+        if self._sought is not None:
+            self._yieldTurn()
+        elif before:
+            self._write(before)
 
     def _noteLag(self, now: float) -> None:
         """Note how long the viewer has not got what there is to read."""
@@ -310,15 +347,27 @@ class EventStreamProducer(ResponseProducer):
     def _write(self, data: bytes) -> None:
         self._quietSince = self._delivery.ticker.seconds()
         if len(data) > PIECE:
-            self._writeLarge(data)
+            self._writeLarge([Reading(self.cursor, data)])
         else:
             self._body.write(data)
 
-    def _writeLarge(self, data: bytes) -> None:
-        """Begin to write a large reading, and hold it if the transport does not take everything."""
-        place = self._body.writeSome(data, 0)
-        if place < len(data) and self._state is not ViewerState.ENDED:
-            self._rest = rest = Rest(data, place)
+    def _gather(self, first: Reading) -> list[Reading]:
+        """Return a reading, and those after it that the transport is likely to take as well."""
+        return gather(self._rendering, first, self.streamLog.last, self._many, READ_BYTES, self._delivery.turns.hasTime)
+
+    def _writeLarge(self, readings: list[Reading]) -> None:
+        """
+        Write large readings, and hold what is left of the one that the transport takes in part.
+
+        What it does not begin to take is read again later.
+        """
+        if len(readings) > 1 and self._rendering.complete(readings[-1].cursor):
+            self._body.cork()
+        whole, place = self._body.writeMany([reading.data for reading in readings])
+        self._many = min(_GROWTH * self._many, _MOST) if whole == len(readings) else max(1, whole)
+        self.cursor = readings[whole if place else whole - 1].cursor
+        if place and self._state is not ViewerState.ENDED:
+            self._rest = rest = Rest(readings[whole].data, place)
             self._writeRest(rest)
             if self._rest is not None:
                 rests = self._delivery.rests

@@ -7,7 +7,8 @@ The IDs count events, since clients drop an event whose ID they have seen. They 
 from __future__ import annotations
 
 from sseserver.formats.parts import PartTranslator
-from sseserver.formats.translation import MakeTranslator, TranslatedFormat, TranslatedRendering
+from sseserver.formats.places import MakeTranslator
+from sseserver.formats.translation import TranslatedFormat, TranslatedRendering
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.agui import IDs, RunWriter, writeProblem
 from sseserver.protocols.answerparts import AnswerParts
@@ -28,7 +29,7 @@ class _AGUIRendering(TranslatedRendering):
     __slots__ = ("_ids", "_named")
 
     readsInput = True
-    skips = True
+    takesTexts = True
 
     def __init__(self, streamLog: IStreamLog, makeTranslator: MakeTranslator, ids: IDs) -> None:
         super().__init__(streamLog, makeTranslator)

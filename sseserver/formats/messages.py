@@ -22,7 +22,7 @@ class _MessagesRendering(TranslatedRendering):
     __slots__ = ()
 
     hasIDs = True
-    skips = True
+    takesTexts = True
 
     def writeFailure(self, reason: str, message: str) -> bytes:
         """See `TranslatedRendering.writeFailure`."""

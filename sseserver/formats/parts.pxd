@@ -4,10 +4,9 @@ from sseserver.protocols.answerparts cimport AnswerParts
 
 
 cdef class PartTranslator:
-    cdef bytes _before
-    cdef bytes _behind
+    cdef object _frame
     cdef AnswerParts _parts
     cdef object _reader
 
-    @cython.locals(chunk=bytes, text=bytes)
+    @cython.locals(text=bytes)
     cpdef list translate(self, object kind, bytes data)

@@ -8,7 +8,7 @@ import json
 
 from sseserver.formats.rendering import describeFailure
 from sseserver.protocols.answerparts import AnswerParts
-from sseserver.protocols.chatcompletions import DeltaReader, TextDelta
+from sseserver.protocols.chatcompletions import DeltaReader, TextDelta, TextFrame
 from sseserver.streams.entries import unpack
 from sseserver.values import Kind
 
@@ -16,13 +16,10 @@ from sseserver.values import Kind
 _TOKEN = Kind.TOKEN
 _CHUNK = Kind.CHUNK
 
-#: Bytes. Larger chunks are not learned.
-_LEARNED = 2048
-
 
 class PartTranslator:
     """
-    Gives the entries of a log to the parts of an answer. It is a `TextSkipper`.
+    Gives the entries of a log to the parts of an answer. It is a `TextTranslator`.
 
     Most upstreams write chunks that differ in nothing but the text. When one that adds nothing but text was translated,
     others that look the same are not decoded.
@@ -31,19 +28,17 @@ class PartTranslator:
         parts: The parts, with the writer of the protocol.
     """
 
-    __slots__ = ("_before", "_behind", "_parts", "_reader")
+    __slots__ = ("_frame", "_parts", "_reader")
 
     def __init__(self, parts: AnswerParts) -> None:
         self._parts = parts
         self._reader = DeltaReader()
-        # The bytes before and behind the text in such a chunk.
-        self._before = self._behind = b""
+        self._frame = TextFrame()
 
     def fork(self) -> PartTranslator:
         """See `Translator.fork`."""
         other = PartTranslator(self._parts.fork())
-        other._reader = self._reader.fork()
-        other._before, other._behind = self._before, self._behind
+        other._reader, other._frame = self._reader.fork(), self._frame
         return other
 
     def translate(self, kind: Kind, data: bytes) -> list[bytes]:
@@ -51,11 +46,8 @@ class PartTranslator:
         if kind is _TOKEN:
             return self._parts.writeText(data.decode("utf-8"))
         if kind is _CHUNK:
-            chunk, text = unpack(data)
-            if chunk == b"%b%b%b" % (self._before, text, self._behind):
-                # The text has no escapes: they are longer than what they stand for.
-                return self._parts.writeText(text.decode("utf-8"))
-            return self._readChunk(chunk, text)
+            text = self._frame.find(data)
+            return self._readChunk(data) if text is None else self._parts.writeText(text.decode("utf-8"))
         if kind is Kind.SILENT_CHUNK:
             return self._parts.writeDeltas(self._reader.read(unpack(data)[0]), "")
         if kind is Kind.INPUT:
@@ -69,16 +61,23 @@ class PartTranslator:
         return self._parts.writeFailed(message, str(members.get("code") or members.get("reason")))
 
     def skip(self, text: bytes, count: int) -> bool:
-        """See `TextSkipper.skip`."""
+        """See `TextTranslator.skip`."""
         return self._parts.skipText(count)
 
-    def _readChunk(self, chunk: bytes, text: bytes) -> list[bytes]:
+    def writeTexts(self, texts: list[bytes]) -> list[bytes]:
+        """See `TextTranslator.writeTexts`."""
+        return self._parts.writeTexts(texts)
+
+    def findTexts(self, data: bytes, bounds: list[int]) -> list[bytes]:
+        """See `TextTranslator.findTexts`."""
+        return self._frame.findAll(data, bounds)
+
+    def _readChunk(self, data: bytes) -> list[bytes]:
         """Translate a chunk with text, and learn what it looks like if it adds nothing else."""
+        chunk, text = unpack(data)
         plain = text.decode("utf-8")
         deltas = self._reader.read(chunk)
         if deltas == [TextDelta(plain)]:
-            place = chunk.rfind(b'"%b"' % text) + 1
-            if place and len(chunk) <= _LEARNED:
-                self._before, self._behind = chunk[:place], chunk[place + len(text) :]
+            self._frame.learn(data)
             return self._parts.writeText(plain)
         return self._parts.writeDeltas(deltas, plain)

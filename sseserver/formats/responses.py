@@ -23,7 +23,7 @@ class _ResponsesRendering(TranslatedRendering):
     unseen = bytes((Kind.RESTART, Kind.INPUT))
     unread = bytes((Kind.EVENT,))
     readsInput = True
-    skips = True
+    takesTexts = True
 
     def writeFailure(self, reason: str, message: str) -> bytes:
         """See `TranslatedRendering.writeFailure`."""

@@ -11,121 +11,53 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from operator import attrgetter
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from zope.interface import classImplements
 
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
+from sseserver.formats.places import NO_EVENTS, EventPlace, MakeTranslator, Place
 from sseserver.formats.rendering import READ_ENTRIES, RESTARTED, EntryRendering, describeGap, identify
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.interfaces.reading import Reading, makeReading
 from sseserver.values import Kind
 from sseserver.wire import encodeRetry
 
-#: Entries from one checkpoint to the next.
+#: Entries from one checkpoint to the next, at least.
 CHECKPOINT = 256
 
 #: Number. Limit of the places whose translators are kept for the viewers that stand there.
 MOST_PLACES = 64
 
-#: Entries. As many that are skipped together take as long as a translated one.
-_SKIPPED = 100
+#: Number of texts that are written together. A reading exceeds its limit by no more events.
+_ROW = 64
 
 # Looked up for each entry.
 _TOKEN = Kind.TOKEN.value
+_CHUNK = Kind.CHUNK.value
+_RESPONSE_EVENT = Kind.RESPONSE_EVENT.value
 _INPUT = Kind.INPUT.value
 _RESTART = Kind.RESTART.value
 _KINDS = {kind.value: kind for kind in Kind}
-_TOKENS = re.compile(b"[%b]+" % bytes((_TOKEN,)))
 
-#: The events of an entry that has none. It is never changed.
-_NONE: list[bytes] = []
+#: Texts in a row: tokens, or chunks.
+_ROWS = {kind: re.compile(b"[%b]+" % bytes((kind,))) for kind in (_TOKEN, _CHUNK)}
 
+#: Bytes of their entries that are written together. A chunk has its text twice.
+_ROW_BYTES = {_TOKEN: 2048, _CHUNK: 16384}
 
-class Translator(Protocol):
-    """Writes the entries of one log, in their order, as events of a protocol. Its state depends on nothing else."""
+#: Entries. Limit of the texts that are skipped together, and so of the entries from one checkpoint to the next.
+_LEAPS = {_TOKEN: 4096, _CHUNK: 512}
+_LONGEST = max(_LEAPS.values())
 
-    def translate(self, kind: Kind, data: bytes) -> list[bytes]:
-        """
-        Write the next entry.
+#: Entries. As many that are skipped together take as long as a translated one.
+_SKIPPED = {_TOKEN: 100, _CHUNK: 5}
 
-        Args:
-            kind: Its kind; never a restart. See `TranslatedRendering.readsInput` and `unread`.
-            data: Its data.
-
-        Returns:
-            Whole events, none or several.
-        """
-
-    def fork(self) -> Translator:
-        """Return a translator in the same state, which goes on for itself."""
-
-
-class TextSkipper(Translator, Protocol):
-    """A translator that can take in many tokens without writing them. See `TranslatedRendering.skips`."""
-
-    def skip(self, text: bytes, count: int) -> bool:
-        """
-        Take in a number of consecutive tokens, whose text is given together.
-
-        Args:
-            text: Their text, UTF-8.
-            count: Number of tokens.
-
-        Returns:
-            Whether it was done, because each of them has exactly one event. Otherwise nothing has changed.
-        """
-
-
-#: Makes the translator of a log, and gets the number of events before its first one: 0, or more after a restart of the
-#: run that has made text void.
-MakeTranslator = Callable[[IStreamLog, int], Translator]
-
-
-class EventPlace(NamedTuple):
-    """
-    The place in a log after a number of events.
-
-    Attributes:
-        cursor: Number of the entry that has the last of these events.
-        events: The other events of that entry, which come next.
-    """
-
-    cursor: int
-    events: bytes
-
-
-class Place:
-    """
-    A place in a log, with a translator that has written everything before it.
-
-    Args:
-        at: Number of the entry before the place.
-        count: Number of events before it.
-        translator: The translator.
-
-    Attributes:
-        hasBegun: Whether the translator has written an entry other than that of the request.
-        waiting: Events that stand before those of the next entry. They are not counted yet.
-    """
-
-    __slots__ = ("at", "count", "hasBegun", "translator", "waiting")
-
-    def __init__(self, at: int, count: int, translator: Translator, hasBegun: bool = False) -> None:
-        self.at = at
-        self.count = count
-        self.translator = translator
-        self.hasBegun = hasBegun
-        self.waiting = _NONE
-
-    def fork(self) -> Place:
-        """Return the same place with a translator of its own."""
-        place = Place(self.at, self.count, self.translator.fork(), self.hasBegun)
-        place.waiting = self.waiting
-        return place
+_getAt, _getCount = attrgetter("at"), attrgetter("count")
 
 
 class TranslatedRendering(EntryRendering):
@@ -143,22 +75,24 @@ class TranslatedRendering(EntryRendering):
     Attributes:
         hasIDs: Whether the last event of each entry has the ID of the entry.
         readsInput: Whether the translators write the entry `INPUT`, after a restart of the run before the next entry.
-        skips: Whether the translators are `TextSkipper`s.
+        takesTexts: Whether the translators are `TextTranslator`s.
         unread: Kinds of the entries that they do not get.
     """
 
-    __slots__ = ("__weakref__", "_checkpoints", "_input", "_make", "_places", "_void")
+    __slots__ = ("__weakref__", "_checkpoints", "_input", "_left", "_make", "_places", "_void")
 
     hasIDs: ClassVar[bool] = False
     readsInput: ClassVar[bool] = False
-    skips: ClassVar[bool] = False
+    takesTexts: ClassVar[bool] = False
     unread: ClassVar[bytes] = bytes((Kind.EVENT, Kind.RESPONSE_EVENT))
 
     def __init__(self, streamLog: IStreamLog, makeTranslator: MakeTranslator) -> None:
         super().__init__(streamLog)
         self._make = makeTranslator
-        # The places after every `CHECKPOINT` entries, as far as the log was translated.
+        # Places at intervals, as far as the log was translated.
         self._checkpoints = [Place(0, 0, makeTranslator(streamLog, 0))]
+        # Number of entries that a search may still translate in this turn.
+        self._left = 0
         # The places up to which viewers have read, by their entries.
         self._places: dict[int, Place] = {}
         # Number of events before the last restart that has made text void, as far as known.
@@ -225,18 +159,26 @@ class TranslatedRendering(EntryRendering):
             return EventPlace(begin, b"")
         if event <= self._void:
             raise GapError("restarted", self.start(False), None)
-        place = self._checkpoints[bisect_right(self._checkpoints, event, key=attrgetter("count")) - 1].fork()
-        events, left = _NONE, READ_ENTRIES
+        place = self._checkpoints[bisect_right(self._checkpoints, event, key=_getCount) - 1].fork()
+        events, self._left = NO_EVENTS, READ_ENTRIES
         while place.count < event:
             if place.at == self._log.last:
                 raise GapError("lost", self._buffer.first - 1, None)
-            if left <= 0:
-                raise ReadingUnfinished
-            before = place.at
             events = self._leap(place, place.at + event - place.count)
-            left -= 1 + (place.at - before) // _SKIPPED
         self._keep(place)
         return EventPlace(place.at, self._write(place.at, events[len(events) - place.count + event :]))
+
+    def hasEvent(self, event: int) -> bool:
+        """
+        Return whether `findEvent` is sure to find a place, as far as that can be told without translating.
+
+        Args:
+            event: See `findEvent`.
+        """
+        if self._buffer.first > 1 or self.findBegin():
+            return False
+        # Each event of an upstream that passes is one; otherwise each text has one, at least.
+        return event <= (self._buffer.kinds.count(_RESPONSE_EVENT) or self._buffer.tokens)
 
     def _encode(self, number: int) -> bytes:
         """See `EntryRendering._encode`."""
@@ -261,12 +203,58 @@ class TranslatedRendering(EntryRendering):
                     break
                 self._keep(place)
                 raise ViewerRefused(self.writeFailure("restarted", RESTARTED))
-            events = self._step(place)
-            part = self._write(place.at, events)
+            if self.takesTexts and last - place.at > 1:
+                row = self._writeRow(place, last)
+                if row:
+                    parts += row
+                    size += sum(map(len, row))
+                    continue
+            part = self._write(place.at + 1, self._step(place))
             parts.append(part)
             size += len(part)
         self._keep(place)
         return makeReading(place.at, parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _writeRow(self, place: Place, last: int) -> list[bytes]:
+        """
+        Move a place over texts up to an entry.
+
+        Returns:
+            What each of them is written as; empty if the next entry must be translated by itself.
+        """
+        first = place.at + 1
+        kind, last = self._findRow(first, min(last, place.at + _ROW))
+        if last <= first:
+            return NO_EVENTS
+        texts = self._readTexts(place, kind, first, self._buffer.fit(first, last, _ROW_BYTES[kind]))
+        translator: Any = place.translator
+        events: list[bytes] = translator.writeTexts(texts) if texts else NO_EVENTS
+        if events:
+            if self.hasIDs:
+                events = [self._write(number, [event]) for number, event in enumerate(events, first)]
+            self._move(place, place.at + len(events), len(events))
+        return events
+
+    def _findRow(self, first: int, last: int) -> tuple[int, int]:
+        """
+        Find the consecutive tokens, or chunks with text, from an entry up to another.
+
+        Returns:
+            The kind of the first entry, and the number of the last one of the row; 0 if there is none.
+        """
+        kind, start = self._buffer.kind(first), self._index(first)
+        pattern = _ROWS.get(kind)
+        row = None if pattern is None else pattern.match(self._buffer.kinds, start, last + 1 - self._buffer.first)
+        return kind, 0 if row is None else first + row.end() - 1 - start
+
+    def _readTexts(self, place: Place, kind: int, first: int, last: int) -> list[bytes]:
+        """Return the texts of the first entries of a row, as far as they are found without reading JSON."""
+        data, bounds = self._buffer.span(first, last), self._buffer.bounds(first, last)
+        if kind == _TOKEN:
+            return [data[start:end] for start, end in pairwise(bounds)]
+        translator: Any = place.translator
+        texts: list[bytes] = translator.findTexts(data, bounds)
+        return texts
 
     def _write(self, number: int, events: list[bytes]) -> bytes:
         """Write the events of an entry together."""
@@ -306,43 +294,54 @@ class TranslatedRendering(EntryRendering):
             GapError: An entry that is needed is no longer kept.
             ReadingUnfinished: It is far away. The checkpoints on the way are kept.
         """
-        place = self._checkpoints[min(cursor // CHECKPOINT, len(self._checkpoints) - 1)].fork()
-        left = READ_ENTRIES
+        place = self._checkpoints[bisect_right(self._checkpoints, cursor, key=_getAt) - 1].fork()
+        self._left = READ_ENTRIES
         while place.at < cursor:
-            if left <= 0:
-                raise ReadingUnfinished
-            before = place.at
             self._leap(place, cursor)
-            left -= 1 + (place.at - before) // _SKIPPED
         self._index(cursor + 1)
         return place
 
     def _leap(self, place: Place, last: int) -> list[bytes]:
         """
-        Move a place over one entry, or over several tokens, up to an entry or a checkpoint.
+        Move a place over one entry, or over several texts, up to an entry.
 
         Returns:
-            The events of the entry; none of several tokens.
+            The events of the entry; none of several texts.
 
         Raises:
             GapError: The entry is no longer kept.
+            ReadingUnfinished: The search has taken long enough. The checkpoints on the way are kept.
         """
-        start = self._index(place.at + 1)
-        if self.skips and last > place.at + 1:
-            first = place.at + 1
-            last = min(last, self._log.last, first + CHECKPOINT - 1 - place.at % CHECKPOINT)
-            row = _TOKENS.match(self._buffer.kinds, start, last + 1 - self._buffer.first)
-            count = row.end() - start if row else 0
-            translator: Any = place.translator
-            if count and translator.skip(self._buffer.span(first, place.at + count), count):
-                self._move(place, place.at + count, count)
-                return _NONE
+        if self._left <= 0:
+            raise ReadingUnfinished
+        first = place.at + 1
+        self._index(first)
+        if self.takesTexts and last > first:
+            kind, end = self._findRow(first, min(last, self._log.last, place.at + _LONGEST))
+            if end and self._skip(place, kind, end):
+                return NO_EVENTS
+        self._left -= 1
         return self._step(place)
+
+    def _skip(self, place: Place, kind: int, last: int) -> bool:
+        """Move a place over texts without writing them, as far as they are found; return whether there are any."""
+        first, last = place.at + 1, min(last, place.at + _LEAPS[kind])
+        if kind == _TOKEN:
+            count, text = last - place.at, self._buffer.span(first, last)
+        else:
+            texts = self._readTexts(place, kind, first, last)
+            count, text = len(texts), b"".join(texts)
+        translator: Any = place.translator
+        if not count or not translator.skip(text, count):
+            return False
+        self._left -= 1 + count // _SKIPPED[kind]
+        self._move(place, place.at + count, count)
+        return True
 
     def _step(self, place: Place) -> list[bytes]:
         """Move a place over the next entry, and return its events."""
         number = place.at + 1
-        kind, events = self._buffer.kind(number), _NONE
+        kind, events = self._buffer.kind(number), NO_EVENTS
         if kind == _RESTART:
             if place.hasBegun:
                 place.translator = self._make(self._log, place.count)
@@ -359,7 +358,7 @@ class TranslatedRendering(EntryRendering):
             events = place.translator.translate(_KINDS[kind], self._buffer.entry(number))
             if place.waiting:
                 events = place.waiting + events
-                place.waiting = _NONE
+                place.waiting = NO_EVENTS
         self._move(place, number, len(events))
         return events
 
@@ -367,7 +366,8 @@ class TranslatedRendering(EntryRendering):
         """Note that a place has moved to an entry, over a number of events; it may be a new checkpoint there."""
         place.at = at
         place.count += count
-        if not at % CHECKPOINT and at == CHECKPOINT * len(self._checkpoints):
+        newest: Place = self._checkpoints[-1]
+        if at >= newest.at + CHECKPOINT:
             self._checkpoints.append(place.fork())
 
 

@@ -23,7 +23,7 @@ class _UIRendering(TranslatedRendering):
 
     __slots__ = ()
 
-    skips = True
+    takesTexts = True
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See `IRendering.head`. These clients have reconnection times of their own."""

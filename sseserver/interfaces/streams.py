@@ -70,6 +70,18 @@ class IEntryBuffer(Interface):
             last: Number of the last entry, which is included.
         """
 
+    def bounds(first: int, last: int) -> list[int]:
+        """
+        Return where the entries of a range begin and end in its `span`.
+
+        Args:
+            first: Number of the first entry.
+            last: Number of the last entry, which is included.
+
+        Returns:
+            0, and the end of each entry.
+        """
+
     def part(number: int, start: int, size: int) -> bytes:
         """
         Return a part of the text of an entry.

@@ -23,5 +23,6 @@ cdef class AnswerParts:
     cdef PartWriter _writer
 
     cpdef list writeText(self, str text)
+    cpdef list writeTexts(self, list texts)
     @cython.locals(writer=PartWriter)
     cdef list _take(self)

@@ -224,18 +224,30 @@ class AnswerParts:
 
     def skipText(self, count: int) -> bool:
         """
-        Take in tokens whose events nobody reads.
+        Take in texts whose events nobody reads.
 
         Args:
-            count: Number of tokens.
+            count: Number of texts.
 
         Returns:
-            Whether it was done, because each token is one event. Otherwise nothing has changed.
+            Whether it was done, because each text is one event. Otherwise nothing has changed.
         """
         if self._open is not _TEXT:
             return False
         self._writer.skipDeltas(count)
         return True
+
+    def writeTexts(self, texts: list[bytes]) -> list[bytes]:
+        """
+        Write several texts of the answer.
+
+        Args:
+            texts: UTF-8.
+
+        Returns:
+            One event for each of them; none if some have more, in which case nothing has changed.
+        """
+        return [self._writer.makeDelta(text.decode("utf-8")) for text in texts] if self._open is _TEXT else []
 
     def writeDeltas(self, deltas: Iterable[Delta], text: str) -> list[bytes]:
         """

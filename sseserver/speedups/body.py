@@ -20,24 +20,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 
-from sseserver.speedups import sending
-from sseserver.speedups.privates import isQueueEmpty, seesQueue
+from sseserver.speedups.sendbuffer import PIECE, SMALL, SendBuffer, WrittenReadings, canBypassQueue
 from sseserver.speedups.sentheads import slim
 from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep
 from sseserver.steps import findNext
 from sseserver.timing.turnend import TurnEnd
 from sseserver.wire import frames
-
-#: Bytes. A larger write does not wait: its bytes cost more than their way, and its writer must be
-#: told soon that the socket is full.
-SMALL = 2048
-
-#: Bytes. Large data go into the queue of a transport in such pieces: one byte more than Twisted's transports queue
-#: before they pause their producer (`FileDescriptor.bufferSize`).
-PIECE = 64 * 1024 + 1
 
 #: Number of buffers that are sent before the events of the reactor are looked for, and between two such looks: 0.2 ms.
 SENDS_PER_LOOK = 64
@@ -48,155 +38,6 @@ KEPT_HEAD = 1024
 # Looked up for each token.
 _SMALL = SMALL
 _SENDS = SENDS_PER_LOOK
-
-
-def canBypassQueue(transport: object) -> bool:
-    """
-    Return whether bytes can be sent past the write queue of a transport.
-
-    That needs a plain TCP or UNIX connection. A connection on which TLS was started is still a
-    `Connection`, but bytes that pass its queue would leave unencrypted.
-    """
-    return isinstance(transport, Connection) and not getattr(transport, "TLS", True) and seesQueue()
-
-
-class SendBuffer:
-    """
-    The bytes of one connection that were written and not sent.
-
-    Args:
-        transport: The transport of the connection.
-
-    Attributes:
-        held: Whether small writes wait for `release`.
-    """
-
-    __slots__ = ("_clear", "_socket", "_transport", "_waiting", "held")
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._waiting = b""
-        # Whether the transport's queue is known to be empty. True after a flush, until something is queued: while a
-        # response lasts, all writes come through here.
-        self._clear = False
-        # Set while the queue is known to be empty.
-        self._socket: Any = None
-        self.held = False
-
-    def add(self, data: bytes) -> bool:
-        """
-        Keep a small write for the end of the turn.
-
-        Returns:
-            Whether the buffer must be put into an outbox: it was empty, and is not held.
-        """
-        if not self._waiting:
-            self._waiting = data
-            return not self.held
-        self._waiting += data
-        if len(self._waiting) > _SMALL and not self.held:
-            self.flush()
-        return False
-
-    def put(self, data: bytes) -> None:
-        """Write behind the bytes that wait; straight to the transport's queue if none do."""
-        if not self.held and not self._waiting:
-            self._clear = False
-            self._transport.write(data)
-        elif len(data) > SMALL:
-            self.writeLarge((data,))
-        else:
-            self._waiting += data
-
-    def writeLarge(self, pieces: tuple[bytes, ...]) -> None:
-        """Send the bytes that wait and these pieces at once, without a copy."""
-        if self._waiting:
-            pieces = (self._waiting, *pieces)
-            self._waiting = b""
-        sent = self._send(pieces)
-        rest = []
-        for piece in pieces:
-            if sent < len(piece):
-                rest.append(piece[sent:])
-            sent = max(0, sent - len(piece))
-        if rest:
-            self._clear = False
-            self._transport.writeSequence(rest)
-
-    def sendSome(self, data: bytes, start: int, before: bytes, after: bytes) -> int:
-        """
-        Send the bytes that wait, and large data as far as the socket takes them; queue a piece of the rest.
-
-        Args:
-            data: See `Body.writeSome`.
-            start: See `Body.writeSome`.
-            before: Sent before the data.
-            after: Sent after the last of the data.
-
-        Returns:
-            See `Body.writeSome`.
-        """
-        before, self._waiting = self._waiting + before, b""
-        sent = self._send((before, memoryview(data)[start:], after))
-        # Bytes of the data and what follows that were sent.
-        taken = max(0, sent - len(before))
-        place = min(start + taken, len(data))
-        end = min(place + PIECE, len(data))
-        rest = (before[sent:], data[place:end], after[max(0, start + taken - end) :] if end == len(data) else b"")
-        if any(rest):
-            self._clear = False
-            self._transport.writeSequence(rest)
-        return end
-
-    def flush(self) -> None:
-        """Send the bytes that wait; queue the rest that the socket does not take."""
-        waiting, self._waiting = self._waiting, b""
-        if waiting and (self._clear or self._isClear()):
-            sent = sending.send(self._socket, waiting)
-            if sent == len(waiting):
-                return
-            waiting = waiting[sent:]
-        if waiting:
-            self._clear = False
-            # A transport whose connection was lost drops it.
-            self._transport.write(waiting)
-
-    def hold(self) -> None:
-        """Let small writes wait until `release`, which must follow in this reactor turn."""
-        if not self.held:
-            self.held = True
-            # The transport was written to by others, if a response begins here.
-            self._clear = False
-
-    def release(self) -> None:
-        """Send the bytes that wait. Later small writes wait no longer than this turn."""
-        self.held = False
-        self.flush()
-
-    def isEmpty(self) -> bool:
-        """Return whether all bytes that were written are with the kernel."""
-        return not self._waiting and self._isClear()
-
-    def _send(self, pieces: tuple[bytes | memoryview, ...]) -> int:
-        """Send some pieces past the queue, if that is possible; return the number of bytes that the socket took."""
-        try:
-            return int(self._socket.sendmsg(pieces)) if self._clear or self._isClear() else 0
-        except OSError:
-            # See `sending.send`.
-            return 0
-
-    def _isClear(self) -> bool:
-        """Look whether bytes can be sent past the queue, and note it."""
-        transport = self._transport
-        self._clear = bool(
-            canBypassQueue(transport)
-            and transport.connected
-            and not transport.disconnecting
-            and isQueueEmpty(transport)
-        )
-        if self._clear:
-            self._socket = transport.getHandle()
-        return self._clear
 
 
 class Outbox:
@@ -330,6 +171,15 @@ class FastBody(SendBuffer):
             end = min(start + PIECE, len(data))
             self.write(data[start:end])
         return end
+
+    def writeMany(self, readings: list[bytes]) -> WrittenReadings:
+        """See `Body.writeMany`."""
+        if not self._sending:
+            place = self.writeSome(readings[0], 0)
+            return WrittenReadings(0, place) if place < len(readings[0]) else WrittenReadings(1, 0)
+        result = self.sendMany(readings, self._chunked)
+        self.written += sum(map(len, readings[: result.whole])) + result.place
+        return result
 
     def cork(self) -> None:
         """See `Body.cork`."""

@@ -25,7 +25,7 @@ from twisted.web.server import Site
 from zope.interface import providedBy
 from zope.interface.declarations import Provides
 
-from sseserver.speedups.body import KEPT_HEAD, FastBody, canBypassQueue
+from sseserver.speedups.body import KEPT_HEAD, FastBody
 from sseserver.speedups.direct import DirectWay
 from sseserver.speedups.heads import SHORT_HEAD, Head, readHead
 from sseserver.speedups.privates import (
@@ -39,6 +39,7 @@ from sseserver.speedups.privates import (
 )
 from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
 from sseserver.speedups.request import FastRequest, LaterInput, listDefaults
+from sseserver.speedups.sendbuffer import canBypassQueue
 from sseserver.speedups.tlsbody import makeSendBuffer
 from sseserver.speedups.transports import NAME, FastServer, readFirst
 from sseserver.speedups.usual import fillChannel, receivePlain

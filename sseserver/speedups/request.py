@@ -20,10 +20,11 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from sseserver.speedups.body import SMALL, FastBody
+from sseserver.speedups.body import FastBody
 from sseserver.speedups.constants import Constant
 from sseserver.speedups.headers import FastHeaders, keepLogged
 from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
+from sseserver.speedups.sendbuffer import SMALL
 from sseserver.speedups.sentheads import SENT
 from sseserver.speedups.usual import endUsual, fillRequest, hasUsualEnd
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from sseserver.speedups import sending
-from sseserver.speedups.body import FastBody, canBypassQueue
+from sseserver.speedups.body import FastBody
 from sseserver.speedups.privates import isQueueEmpty
+from sseserver.speedups.sendbuffer import WrittenReadings, canBypassQueue
 from sseserver.speedups.tls import TLSConnection
 
 #: Bytes. Large data are encrypted in such pieces: four full records, which are more than Twisted's transports queue
@@ -67,6 +68,17 @@ class TLSBody(FastBody):
             if isLast or not self._clear:
                 break
         return end
+
+    def sendMany(self, readings: list[bytes], chunked: bool) -> WrittenReadings:
+        """See `SendBuffer.sendMany`. One after the other is encrypted."""
+        for count, data in enumerate(readings):
+            before, after = (b"%x\r\n" % len(data), b"\r\n") if chunked else (b"", b"")
+            place = self.sendSome(data, 0, before, after)
+            if place < len(data):
+                return WrittenReadings(count, place)
+            if not self._clear:
+                return WrittenReadings(count + 1, 0)
+        return WrittenReadings(len(readings), 0)
 
     def isEmpty(self) -> bool:
         """See `SendBuffer.isEmpty`: false, since the connection still has to send its `close_notify`."""

@@ -28,6 +28,8 @@ cdef class EntryBuffer:
     cpdef int kind(self, Py_ssize_t number) except -1
     cpdef bytes entry(self, Py_ssize_t number)
     cpdef bytes span(self, Py_ssize_t first, Py_ssize_t last)
+    @cython.locals(start=Py_ssize_t, end=Py_ssize_t)
+    cpdef list bounds(self, Py_ssize_t first, Py_ssize_t last)
     @cython.locals(ends="const unsigned long long[:]", low=Py_ssize_t, high=Py_ssize_t, until=Py_ssize_t, middle=Py_ssize_t)
     cpdef Py_ssize_t fit(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t maxBytes) except -1
     cpdef Py_ssize_t add(self, int kind, bytes data) except -1

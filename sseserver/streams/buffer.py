@@ -123,6 +123,12 @@ class EntryBuffer:
         start = self._start(first) - self._base
         return bytes(memoryview(self._data)[start : self._ends[last - self.first] - self._base])
 
+    def bounds(self, first: int, last: int) -> list[int]:
+        """See `IEntryBuffer.bounds`."""
+        self._pack()
+        start = self._start(first)
+        return [0, *[end - start for end in self._ends[first - self.first : last + 1 - self.first]]]
+
     def part(self, number: int, start: int, size: int) -> bytes:
         """See `IEntryBuffer.part`."""
         kind = self.kind(number)
@@ -299,14 +305,15 @@ class EntryBuffer:
         Fill an empty buffer with the entries that a store kept.
 
         Args:
-            segment: All entries kept.
+            segment: All entries kept. Its arrays become those of the buffer: nobody else uses them.
             tokensBefore: Number of tokens among the entries before them.
             trimmedCR: Whether the text of the entries before them ends with CR.
         """
         self.first = segment.first
         self._ends = segment.ends
-        self._data = bytearray(segment.data)
-        self._kinds = bytearray(segment.kinds)
+        data, kinds = segment.data, segment.kinds
+        self._data = data if isinstance(data, bytearray) else bytearray(data)
+        self._kinds = kinds if isinstance(kinds, bytearray) else bytearray(kinds)
         self._packed = segment.last
         self._base = (self._ends[-1] if self._kinds else 0) - len(self._data)
         self.tokensBefore = tokensBefore

@@ -125,9 +125,10 @@ def joinSegments(segments: Iterable[Segment], first: int) -> Segment:
     ends = array("Q")
     for segment in known:
         ends.extend(segment.ends)
+    # Byte arrays, since an `EntryBuffer` takes them over.
     return Segment(
         known[0].first if known else first,
-        b"".join([segment.kinds for segment in known]),
+        bytearray().join([segment.kinds for segment in known]),
         ends,
-        b"".join([segment.data for segment in known]),
+        bytearray().join([segment.data for segment in known]),
     )

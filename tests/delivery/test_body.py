@@ -7,7 +7,8 @@ from __future__ import annotations
 from twisted.web.server import Request
 
 from sseserver.delivery.body import ResponseBody, chooseBody
-from sseserver.speedups.body import PIECE, FastBody
+from sseserver.speedups.body import FastBody
+from sseserver.speedups.sendbuffer import PIECE
 from sseserver.timing.turnend import TurnEnd
 from tests.resources import HoldingResource
 from tests.wires import Wire, WireTestCase

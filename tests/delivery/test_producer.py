@@ -13,10 +13,11 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface.verify import verifyObject
 
 from sseserver.delivery.producer import READ_BYTES
+from sseserver.errors import GapError, ReadingUnfinished
 from sseserver.formats import EventsFormat, OpenAIFormat, TextFormat, UIFormat, rendering, translation
 from sseserver.formats import text as textFormat
 from sseserver.formats.events import EventsRendering
-from sseserver.formats.translation import EventPlace
+from sseserver.formats.places import EventPlace
 from sseserver.interfaces import IStreamLog
 from sseserver.interfaces.reading import Reading
 from sseserver.streams.entries import packChunk, packEvent
@@ -42,6 +43,37 @@ class CountingRendering(EventsRendering):
 
     def findEvent(self, events: int) -> EventPlace:
         return EventPlace(-(-events // 3), b"data: rest\n\n" * (-events % 3))
+
+
+class SeekingFormat(EventsFormat):
+    """
+    A format whose viewers count events, and that looks for a place in three turns.
+
+    Args:
+        onSeek: Called in each of them; what it raises in the last one is raised instead of finding the place.
+    """
+
+    def __init__(self, onSeek: Callable[[], None]) -> None:
+        self._onSeek = onSeek
+
+    def render(self, streamLog: IStreamLog) -> Any:
+        return SeekingRendering(streamLog, self._onSeek)
+
+
+class SeekingRendering(EventsRendering):
+    """A rendering that looks for a place in three turns."""
+
+    def __init__(self, streamLog: IStreamLog, onSeek: Callable[[], None]) -> None:
+        super().__init__(streamLog)
+        self._onSeek = onSeek
+        self._turns = 0
+
+    def findEvent(self, events: int) -> EventPlace:
+        self._turns += 1
+        self._onSeek()
+        if self._turns < 3:
+            raise ReadingUnfinished
+        return EventPlace(events, b"data: rest\n\n")
 
 
 class ProducerTests(ProducerTestCase):
@@ -83,6 +115,40 @@ class ProducerTests(ProducerTestCase):
         events = self.follow().response.events
         self.assertEqual([event.data for event in events if event.type == "message"], ["rest", "b"])
         self.assertEqual(self.counts.resumes.counts["continued"], 1)
+
+    def test_farEvent(self) -> None:
+        """A viewer gets the head at once, and its events once the place is found: none is too early."""
+        written: list[int] = []
+
+        def seek() -> None:
+            written.append(self.producers[0].written)
+            if len(written) == 2:
+                self.reactor.callLater(0, self.producers[0].pauseProducing)
+                self.reactor.callLater(0, self.producers[0].resumeProducing)
+
+        self.append("a", "b")
+        self.streamLog.onChange = lambda: self.streamLog.last < 3 and self.streamLog.append(Kind.TOKEN, b"x")
+        self.form, self.startingPlace = SeekingFormat(seek), StartingPlace(events=1)
+        wire = self.follow()
+        self.assertEqual([bool(size) for size in written], [False, True, True])
+        self.assertEqual([event.data for event in wire.response.events if event.type == "message"], ["rest", "bx"])
+        self.append("d")
+        self.assertEqual(wire.response.texts[-1], "d")
+        self.assertEqual((self.producers[0].countEvents(), self.counts.resumes.counts["continued"]), (3, 1))
+
+    def test_farEventIsTrimmed(self) -> None:
+        """A viewer whose events are dropped while they are looked for is told so, and gets no others."""
+        error = iter((None, None, GapError("trimmed", 0, 1)))
+
+        def seek() -> None:
+            found = next(error)
+            if found is not None:
+                raise found
+
+        self.append("a")
+        self.form, self.startingPlace = SeekingFormat(seek), StartingPlace(events=1)
+        wire = self.follow()
+        self.assertEqual((wire.response.complete, wire.response.types[-1], wire.response.texts), (True, "gap", []))
 
     def test_registersBeforeItWrites(self) -> None:
         """

@@ -67,6 +67,15 @@ class Numbering:
         self.number += count
         return True
 
+    def writeTexts(self, texts: list[bytes]) -> list[bytes]:
+        if not self.isOpen:
+            return []
+        self.text += b"".join(texts)
+        return [self.write(text.decode()) for text in texts]
+
+    def findTexts(self, data: bytes, bounds: list[int]) -> list[bytes]:
+        return []
+
 
 @implementer(IRendering)
 class NumberedRendering(TranslatedRendering):
@@ -87,7 +96,7 @@ class NumberedRendering(TranslatedRendering):
 class SkippingRendering(NumberedRendering):
     """A rendering that skips tokens."""
 
-    skips = True
+    takesTexts = True
 
 
 class ReadingRendering(NumberedRendering):
@@ -241,6 +250,18 @@ class TranslationTests(SynchronousTestCase):
         self.assertEqual(rendering.findEvent(3), (2, b""))
         error = self.assertRaises(GapError, rendering.findEvent, 4)
         self.assertEqual(error.reason, "lost")
+
+    def test_sure(self) -> None:
+        """An event is sure to be there if there are as many texts, none of which is void or dropped."""
+        streamLog = makeLog(*"abcd", window=8 * (ENTRY_COST + 1))
+        rendering = SkippingRendering(streamLog)
+        self.assertEqual([event for event in range(7) if rendering.hasEvent(event)], [0, 1, 2, 3, 4])
+        streamLog.append(Kind.RESTART, b"{}")
+        self.assertFalse(rendering.hasEvent(1))
+        for _ in range(20):
+            streamLog.append(Kind.TOKEN, b"x")
+        self.assertGreater(streamLog.buffer.first, 5)
+        self.assertFalse(rendering.hasEvent(1))
 
     def test_trimmed(self) -> None:
         """If entries that are needed are no longer kept, viewers are refused; one that is further reads on."""

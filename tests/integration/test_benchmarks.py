@@ -80,10 +80,10 @@ class BenchmarkTests(SynchronousTestCase):
 
     def test_keptAndPublished(self) -> None:
         """The questions of what is kept, published or only waited for are answered."""
-        parts = ("seconds=0.3", "megabytes=1", "publishers=2", "list=3", "rate=20", "heartbeat=1")
+        parts = ("seconds=0.3", "megabytes=1", "publishers=2", "list=3", "rate=20", "heartbeat=1", "turns=1")
         small = [f"--set={part}" for part in parts]
         counts = {"idle_1000": 1, "first_byte": 2, "catch_up": 2, "publish": 4, "publish_tokens": 4, "store": 1}
-        counts |= {"program": 2}
+        counts |= {"program": 2, "continued": 6}
         runs = self.measured(*small, *counts)
         self.assertEqual({name: len(results) for name, results in runs.items()}, counts)
 

@@ -276,7 +276,7 @@ BUGS = (
     ),
     Bug(
         "the rest of a partial send is lost",
-        "speedups/body.py",
+        "speedups/sendbuffer.py",
         "            waiting = waiting[sent:]\n",
         '            waiting = b"" if sent else waiting\n',
     ),

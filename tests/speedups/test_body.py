@@ -16,9 +16,10 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
 
-from sseserver.speedups import body as bodies
-from sseserver.speedups.body import PIECE, Outbox, canBypassQueue
+from sseserver.speedups import sendbuffer as bodies
+from sseserver.speedups.body import Outbox
 from sseserver.speedups.privates import isQueueEmpty
+from sseserver.speedups.sendbuffer import PIECE, canBypassQueue
 from sseserver.timing.turnend import TurnEnd
 from tests.certificates import makeCertificate
 from tests.fakes import RecordingProducer

@@ -9,7 +9,8 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from sseserver.speedups.body import SENDS_PER_LOOK, SMALL, Outbox
+from sseserver.speedups.body import SENDS_PER_LOOK, Outbox
+from sseserver.speedups.sendbuffer import SMALL
 from sseserver.timing.turnend import TurnEnd
 from tests.speedups.cases import BodyTestCase
 

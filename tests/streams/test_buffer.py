@@ -5,6 +5,7 @@ Tests for `sseserver.streams.buffer`.
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 from time import perf_counter
 
 from hypothesis import given
@@ -108,7 +109,9 @@ class BufferMachine(RuleBasedStateMachine):
         if read == "measure":
             assert buffer.measure(first, last) == self.cost(start, end + 1)
         elif read == "span":
-            assert buffer.span(first, last) == b"".join(self.data[some])
+            data, bounds = buffer.span(first, last), buffer.bounds(first, last)
+            assert [data[begin:end] for begin, end in pairwise(bounds)] == self.data[some]
+            assert data == b"".join(self.data[some])
         elif read == "text":
             assert joinText(buffer, first, last) == text
         elif read == "part":

@@ -99,6 +99,9 @@ class StoredResponse(NamedResponse):
             EventsGone: What follows them is no longer kept, or is void.
         """
         rendering: TranslatedRendering = self.form.render(streamLog)
+        if rendering.hasEvent(events):
+            # The viewer finds it: its response begins at once.
+            return _FoundPlace(rendering, events)
         while True:
             try:
                 place = rendering.findEvent(events)

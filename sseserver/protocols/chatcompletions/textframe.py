@@ -7,11 +7,17 @@ of the data of an entry, without reading the JSON of its chunk. The formats of o
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import chain, pairwise, repeat
+
 #: Bytes. Larger chunks are not learned: their frame would be kept as long as the answer lasts.
 _LEARNED = 2048
 
 #: Number of chunks of different looks, after which nothing is learned: some upstreams pad each chunk.
 _TRIES = 8
+
+#: Number of entries that are looked at together, at least and at most.
+_FEW, _MOST = 8, 512
 
 
 class TextFrame:
@@ -22,13 +28,15 @@ class TextFrame:
     in the chunk has no escapes; and if the rest is that of a chunk that adds nothing but its text, so does this one.
     """
 
-    __slots__ = ("_before", "_behind", "_size", "_tries")
+    __slots__ = ("_before", "_behind", "_many", "_size", "_tries")
 
     def __init__(self) -> None:
         self._before = self._behind = b""
         # Bytes of both; 0 before anything is learned.
         self._size = 0
         self._tries = _TRIES
+        # Number of entries to look at together: about as many as have this frame in a row.
+        self._many = _FEW
 
     def find(self, data: bytes) -> bytes | None:
         """
@@ -49,6 +57,35 @@ class TextFrame:
             self._tries = _TRIES
             return text
         return None
+
+    def findAll(self, data: bytes, bounds: list[int]) -> list[bytes]:
+        """
+        Return the texts of consecutive entries with chunks, as `find` does.
+
+        They are compared as a whole with what they would be, which takes a tenth of the time.
+
+        Args:
+            data: The data of the entries.
+            bounds: Where each entry begins and ends in it.
+
+        Returns:
+            The texts of the first entries, up to one whose chunk is to be read, or as many as are looked at together.
+        """
+        size = self._size
+        if not size:
+            return []
+        bounds = bounds[: self._many + 1]
+        texts = [data[end - (max(0, end - start - size) >> 1) : end] for start, end in pairwise(bounds)]
+        pieces = zip(repeat(self._before), texts, repeat(self._behind), texts, strict=False)
+        expected, found = b"".join(chain.from_iterable(pieces)), len(texts)
+        if expected != data[: bounds[-1]]:
+            found = bisect_left(bounds, True, key=lambda end: expected[:end] != data[:end]) - 1
+        if b"" in texts:
+            found = min(found, texts.index(b""))
+        self._many = min(_MOST, 2 * found) if found == len(texts) else max(_FEW, found)
+        if found:
+            self._tries = _TRIES
+        return texts[:found]
 
     def learn(self, data: bytes) -> None:
         """

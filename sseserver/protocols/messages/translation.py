@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from sseserver.errors import RunCancelled, SourceError
-from sseserver.jsontext import toJSON
+from sseserver.jsontext import quoteAll, toJSON
 from sseserver.protocols.chatcompletions import (
     CallArguments,
     CallStart,
@@ -107,15 +107,24 @@ class MessagesTranslator:
     def fork(self) -> MessagesTranslator:
         """See `Translator.fork`."""
         other = MessagesTranslator(self._id, self._model)
-        other._isStarted, other._reader = self._isStarted, self._reader.fork()
+        other._isStarted, other._reader, other._frame = self._isStarted, self._reader.fork(), self._frame
         other._blocks, other._open, other._head = self._blocks, self._open, self._head
         other._calls = dict(self._calls)
         other._reason, other._refuses, other._usage = self._reason, self._refuses, self._usage
         return other
 
     def skip(self, text: bytes, count: int) -> bool:
-        """See `TextSkipper.skip`: in an open block of text each token is a delta."""
-        return self._open is _Open.TEXT
+        """See `TextTranslator.skip`: in an open block of text each one is a delta."""
+        return self._open is _TEXT
+
+    def writeTexts(self, texts: list[bytes]) -> list[bytes]:
+        """See `TextTranslator.writeTexts`."""
+        head = self._head
+        return [b"%b%b}}\n\n" % (head, text) for text in quoteAll(texts)] if self._open is _TEXT else []
+
+    def findTexts(self, data: bytes, bounds: list[int]) -> list[bytes]:
+        """See `TextTranslator.findTexts`."""
+        return self._frame.findAll(data, bounds)
 
     def translate(self, kind: Kind, data: bytes) -> list[bytes]:
         """See `Translator.translate`."""

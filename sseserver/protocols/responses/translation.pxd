@@ -21,5 +21,7 @@ cdef class ResponseTranslator:
 
     @cython.locals(part=OutputPart)
     cpdef list translate(self, kind, bytes data)
+    cpdef bint skip(self, bytes text, Py_ssize_t count) except -1
+    cpdef list writeTexts(self, list texts)
     @cython.locals(number=Py_ssize_t)
     cdef bytes _writePiece(self, OutputPart part, bytes text)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sseserver.jsontext import toJSON
+from sseserver.jsontext import quoteAll, toJSON
 from sseserver.protocols.chatcompletions import (
     CallArguments,
     CallStart,
@@ -118,7 +118,7 @@ class ResponseTranslator:
         other._asked, other._outcome, other._usage = self._asked, self._outcome, self._usage
         other._output = self._output.fork()
         other._calls = {number: other._output.items[call.index] for number, call in self._calls.items()}
-        other._reader = self._reader.fork()
+        other._reader, other._frame = self._reader.fork(), self._frame
         other._passed = None if self._passed is None else self._passed.fork()
         if self._part is not None:
             other._part = other._output.items[-1].parts[-1]
@@ -158,12 +158,25 @@ class ResponseTranslator:
         return events
 
     def skip(self, text: bytes, count: int) -> bool:
-        """See `TextSkipper.skip`."""
-        if self._part is None or self._part.type is not TEXT:
+        """See `TextTranslator.skip`."""
+        if self._part is None or self._part.type is not TEXT or self._passed is not None:
             return False
         self._part.text.add(text)
         self._number += count
         return True
+
+    def writeTexts(self, texts: list[bytes]) -> list[bytes]:
+        """See `TextTranslator.writeTexts`."""
+        number, lead, middle, tail = self._number, self._lead, self._middle, self._tail
+        if not self.skip(b"".join(texts), len(texts)):
+            return []
+        # As in `_writePiece`, without a call for each.
+        template = b"%b%%d%b%%b%b" % (lead.replace(b"%", b"%%"), middle.replace(b"%", b"%%"), tail)
+        return [template % event for event in enumerate(quoteAll(texts), number)]
+
+    def findTexts(self, data: bytes, bounds: list[int]) -> list[bytes]:
+        """See `TextTranslator.findTexts`."""
+        return self._frame.findAll(data, bounds)
 
     def describe(self) -> dict[str, Any]:
         """Return the response as far as it was translated."""

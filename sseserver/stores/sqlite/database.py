@@ -79,8 +79,8 @@ class RecoveredStream(NamedTuple):
     stream: StoredStream
 
 
-#: Seconds. Pause of the thread between two segments that it reads, for the thread of the reactor.
-YIELD = 0.0001
+#: Seconds. Pause of the thread that reads segments, for the thread of the reactor; bytes of data between two pauses.
+YIELD, YIELD_BYTES = 0.0001, 256 * 1024
 
 
 class Database:
@@ -238,11 +238,14 @@ class Database:
             "SELECT * FROM segments WHERE stream = ? AND last >= ? AND first <= ? ORDER BY first", (stream, first, last)
         )
         segments: list[Segment] = []
+        size = 0
         for row in rows:
-            if segments:
+            if size > YIELD_BYTES:
                 # Otherwise this thread would keep the lock of the interpreter for 5 ms at a time.
                 sleep(YIELD)
+                size = 0
             segments.append(SegmentRow(*row).unpack())
+            size += len(segments[-1].data) + 9 * len(segments[-1].kinds)
         segment = joinSegments(segments, first).select(first, last)
         keys = execute("SELECT key, digest, first, last FROM keys WHERE stream = ?", (stream,))
         return StoredEntries(segment, {key: KeyUse(*use) for key, *use in keys})

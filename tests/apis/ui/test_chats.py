@@ -166,7 +166,8 @@ class UITests(ChatTestCase):
         # Its viewer would count them.
         self.chat().close()
         for number in range(95):
-            chunk = json.dumps({"choices": [{"delta": {"content": f"{number}"}}]}).encode()
+            # All of them look different.
+            chunk = json.dumps({"id": number, "choices": [{"delta": {"content": f"{number}"}}]}).encode()
             self.source.run.sink.writeChunk(chunk, f"{number}")
         self.reactor.advance(FLUSH_TICK)
         resumed = self.view("/api/chat/chat-1/stream?startIndex=-2").response

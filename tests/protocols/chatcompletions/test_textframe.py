@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import accumulate
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,3 +75,32 @@ class FrameTests(SynchronousTestCase):
                 self.assertEqual(deltas, [TextDelta(found.decode())])
             if len(deltas) == 1:
                 frame.learn(data)
+
+    @given(st.lists(st.tuples(st.text('ab"é', max_size=4), st.sampled_from(["", "", "", "x"])), max_size=60))
+    def test_together(self, chunks: list[tuple[str, str]]) -> None:
+        """The texts of many chunks are found together, up to the first one that is not found by itself."""
+        frame = TextFrame()
+        self.assertEqual(frame.findAll(b"a", [0, 1]), [])
+        frame.learn(makeEntry("a", padding=""))
+        entries = [makeEntry(text, padding=padding) for text, padding in chunks]
+        found = [frame.find(entry) for entry in entries]
+        at, bounds = 0, [0, *accumulate(map(len, entries))]
+        while at < len(entries):
+            start = bounds[at]
+            texts = frame.findAll(b"".join(entries[at:]), [bound - start for bound in bounds[at:]])
+            self.assertEqual(texts, found[at : at + len(texts)])
+            self.assertNotIn(None, texts)
+            if not texts:
+                self.assertIsNone(found[at])
+            at += len(texts) or 1
+
+    def test_largerSteps(self) -> None:
+        """As long as all chunks have the frame, ever more of them are looked at together."""
+        frame = TextFrame()
+        frame.learn(makeEntry("a"))
+        entries = [makeEntry("b")] * 1000
+        data, bounds = b"".join(entries), [0, *accumulate(map(len, entries))]
+        counts = [len(frame.findAll(data, bounds)) for _ in range(8)]
+        self.assertEqual(counts, [8, 16, 32, 64, 128, 256, 512, 512])
+        self.assertEqual(len(frame.findAll(makeEntry("b") + makeEntry('"'), [*bounds[:2], bounds[1] + 44])), 1)
+        self.assertEqual(len(frame.findAll(data, bounds)), 8)
