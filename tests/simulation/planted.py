@@ -149,8 +149,8 @@ BUGS = (
     Bug(
         "done in place of failed",
         "service/run.py",
-        "self._end(packFailed(failure.value))",
-        'self._end(packDone("stop", 0))',
+        "return packFailed(failure.value)",
+        'return packDone("stop", 0)',
     ),
     Bug(
         "an end before the last tokens",
@@ -289,7 +289,7 @@ BUGS = (
     Bug(
         "an answer without its end is a success",
         "sources/upstreamanswer.py",
-        "            elif self._relay.finishReason is None:\n",
+        "            elif self.relay.finishReason is None:\n",
         "            elif False:\n",
     ),
     Bug("a page repeats the stream before it", "stores/listing.py", "newest), 1, None)", "newest), 0, None)"),
