@@ -155,10 +155,10 @@ BUGS = (
     Bug(
         "an end before the last tokens",
         "service/run.py",
-        '            self._append(_TOKEN, frames.encodeText(token))',
+        "            self._append(_TOKEN, frames.encodeText(token))",
         "            number = self.streamLog.last\n"
         "            if not (number and number % 7 == 0):\n"
-        '                self._append(_TOKEN, frames.encodeText(token))',
+        "                self._append(_TOKEN, frames.encodeText(token))",
     ),
     Bug(
         "a pause is never evaluated again",
