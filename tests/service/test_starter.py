@@ -79,7 +79,7 @@ class StartTests(ServiceTestCase):
         self.assertEqual(bytes(streamLog.buffer.kinds), bytes((Kind.INPUT, Kind.TOKEN)))
 
     def test_note(self) -> None:
-        """What is noted with the request does not count for its key: a repeated request joins the same run."""
+        """A note on the request does not count for its key: a repeated request joins the same run."""
         found = []
         for note in (b"", b'"a":1,'):
             opening = Opening(b'{"model":"m"}\n[]', note=note)

@@ -284,7 +284,7 @@ class PassingTests(RelayTestCase):
         self.assertEqual(self.take(large), [large, large])
 
     def test_heldFailure(self) -> None:
-        """What a failed upstream has sent is dropped: another one may answer."""
+        """Events of a failed upstream are dropped: another one may answer."""
         self.make(holds=True)
         self.take(CREATED)
         failed = b'{"type":"response.failed","response":{"error":{"message":"No."}}}'
