@@ -20,6 +20,9 @@ from sseserver.protocols.uimessages import DONE
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
 
+#: Bytes. Limit of the messages of a batch; texts in a row are written together, so it may be exceeded by as much.
+_BATCH = JOINED_TEXT // 2
+
 #: Between the JSON of one event and that of the next.
 _BETWEEN = b"\n\ndata: "
 _BEFORE, _BEHIND = b"data: ", b"\n\n"
@@ -80,7 +83,7 @@ class _DurableRendering:
     def read(self, cursor: int, maxBytes: int, joined: bool) -> Reading:
         """See `IRendering.read`. A reader that was refused returns with its offset, and is told by the status why."""
         try:
-            inner = self._messages.read(cursor, min(maxBytes, JOINED_TEXT), False)
+            inner = self._messages.read(cursor, min(maxBytes, _BATCH), False)
         except ViewerRefused:
             raise ViewerRefused(HEARTBEAT) from None
         if inner.cursor == cursor:

@@ -231,7 +231,7 @@ class TranslatedRendering(EntryRendering):
         events: list[bytes] = translator.writeTexts(texts) if texts else NO_EVENTS
         if events:
             if self.hasIDs:
-                events = [self._write(number, [event]) for number, event in enumerate(events, first)]
+                events = [self._write(first + index, [event]) for index, event in enumerate(events)]
             self._move(place, place.at + len(events), len(events))
         return events
 

@@ -74,10 +74,12 @@ class LoopTests(ClientTestCase):
     def test_F115_nothingTaken(self) -> None:
         """F115: before the loop has received an event, the last event ID is the first request's."""
         source = self.make(onEvent=None, lastEventID="0")
+        # It is referenced here, so that the garbage collector does not end the loop.
+        never: Deferred[None] = Deferred()
 
         async def start() -> None:
             async for _ in source:
-                await Deferred()
+                await never
 
         Deferred.fromCoroutine(start())
         queue = EventQueue(source)

@@ -10,7 +10,7 @@ from twisted.internet.tcp import Connection
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.speedups import sending
-from sseserver.speedups.body import SendBuffer
+from sseserver.speedups.sendbuffer import SendBuffer
 
 
 class NoReactor(Clock):

@@ -62,7 +62,8 @@ class PageTests(DurableTestCase):
         self.patch(translation, "CHECKPOINT", 4)
         url = self.chat()
         for number in range(95):
-            chunk = json.dumps({"choices": [{"delta": {"content": f"{number}"}}]}).encode()
+            # Chunks with different members are not skipped together.
+            chunk = json.dumps({"id": f"{number}", "choices": [{"delta": {"content": f"{number}"}}]}).encode()
             self.source.run.sink.writeChunk(chunk, f"{number}")
         self.reactor.advance(FLUSH_TICK)
         epoch = self.readLog(url).epoch
