@@ -46,6 +46,12 @@ class EntryBuffer:
     then touches one list instead of three buffers, none of which is in the processor's cache when there are thousands
     of streams.
 
+    Args:
+        segment: The entries that a store kept; `None` for a new stream. Its arrays become those of the buffer: nobody
+            else uses them.
+        tokensBefore: Number of tokens among the entries before them.
+        trimmedCR: Whether the text of the entries before them ends with CR.
+
     Attributes:
         first: Number of the oldest entry kept.
         size: Bytes kept, `ENTRY_COST` for each entry included.
@@ -67,11 +73,11 @@ class EntryBuffer:
         "trimmedCR",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, segment: Segment | None = None, tokensBefore: int = 0, trimmedCR: bool = False) -> None:
         self.first = 1
         self.size = 0
-        self.tokensBefore = 0
-        self.trimmedCR = False
+        self.tokensBefore = tokensBefore
+        self.trimmedCR = trimmedCR
         # Data and kinds (a byte each) of the packed entries.
         self._data = bytearray()
         self._kinds = bytearray()
@@ -83,6 +89,13 @@ class EntryBuffer:
         self._packed = 0
         self._loose: list[bytes] = []
         self._looseKind = 0
+        if segment is not None:
+            data, kinds = segment.data, segment.kinds
+            self.first, self._ends, self._packed = segment.first, segment.ends, segment.last
+            self._data = data if isinstance(data, bytearray) else bytearray(data)
+            self._kinds = kinds if isinstance(kinds, bytearray) else bytearray(kinds)
+            self._base = (self._ends[-1] if self._kinds else 0) - len(self._data)
+            self.size = len(self._data) + ENTRY_COST * len(self._kinds)
 
     @property
     def kinds(self) -> bytearray:
@@ -299,26 +312,6 @@ class EntryBuffer:
         self.first += count
         self.size -= cost
         return cost
-
-    def load(self, segment: Segment, tokensBefore: int, trimmedCR: bool = False) -> None:
-        """
-        Fill an empty buffer with the entries that a store kept.
-
-        Args:
-            segment: All entries kept. Its arrays become those of the buffer: nobody else uses them.
-            tokensBefore: Number of tokens among the entries before them.
-            trimmedCR: Whether the text of the entries before them ends with CR.
-        """
-        self.first = segment.first
-        self._ends = segment.ends
-        data, kinds = segment.data, segment.kinds
-        self._data = data if isinstance(data, bytearray) else bytearray(data)
-        self._kinds = kinds if isinstance(kinds, bytearray) else bytearray(kinds)
-        self._packed = segment.last
-        self._base = (self._ends[-1] if self._kinds else 0) - len(self._data)
-        self.tokensBefore = tokensBefore
-        self.trimmedCR = trimmedCR
-        self.size = len(self._data) + ENTRY_COST * len(self._kinds)
 
     def _start(self, number: int) -> int:
         """Return where the data of a packed entry begins, counted like `_ends`."""

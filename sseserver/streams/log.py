@@ -212,7 +212,7 @@ class StreamLog(FollowedLog):
 
     def restore(self, segment: Segment, tokensBefore: int, keys: dict[str, KeyUse], trimmedCR: bool = False) -> None:
         """
-        Fill a new log with entries that the store kept. Their bytes are in the store's account already.
+        Give a new log the entries that the store kept. Their bytes are in the store's account already.
 
         They may be larger than the window: the end of an interrupted run was added to them, or the window was larger.
         Nothing is trimmed before the next append, so a restart drops no entry that viewers have seen.
@@ -223,7 +223,8 @@ class StreamLog(FollowedLog):
             keys: Uses of idempotency keys.
             trimmedCR: Whether the text of the entries before them ends with CR.
         """
-        self.buffer.load(segment, tokensBefore, trimmedCR)
+        # Nobody has the empty one: the log is not in use yet.
+        self.buffer = EntryBuffer(segment, tokensBefore, trimmedCR)
         self.keys, self.keyBytes = keys, measureKeys(keys)
         self._window -= self.keyBytes
         self.last = self._place = segment.last

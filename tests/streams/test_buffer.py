@@ -91,10 +91,8 @@ class BufferMachine(RuleBasedStateMachine):
     @rule()
     def restored(self) -> None:
         """Load what a store kept into a new buffer."""
-        buffer = EntryBuffer()
         segment = self.buffer.segment(self.first, self.buffer.appended)
-        buffer.load(segment, self.buffer.tokensBefore, self.buffer.trimmedCR)
-        self.buffer = buffer
+        self.buffer = EntryBuffer(segment, self.buffer.tokensBefore, self.buffer.trimmedCR)
 
     @precondition(lambda self: self.kinds)
     @rule(data=st.data())

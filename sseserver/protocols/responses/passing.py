@@ -76,6 +76,16 @@ _PARTS = {
 _ITEMS = frozenset({"response.output_item.added", "response.output_item.done"})
 
 
+class _PartPlace(NamedTuple):
+    """
+    A part in the output of a response: the number of its item, the list that has it, and its number there.
+    """
+
+    item: int
+    list: str
+    number: int
+
+
 class _Place(NamedTuple):
     """
     A text in the output of a response. The attributes are those of `_Text`; `part` is the number of the part.
@@ -175,7 +185,7 @@ class PassedResponse:
         # JSON: the response as the newest event with one has it, and the items and the announced parts by their places.
         self._response = b""
         self._items: dict[int, bytes] = {}
-        self._parts: dict[tuple[int, str, int], bytes] = {}
+        self._parts: dict[_PartPlace, bytes] = {}
         # The texts of items that are not complete; and their bytes, which all translators of the log share, by the
         # numbers of their first events.
         self._texts: dict[_Place, GrowingText] = {}
@@ -250,7 +260,7 @@ class PassedResponse:
             name, place = _PARTS[kind]
             part = bytes(members.get("part", b""))
             if part.startswith(b"{"):
-                self._parts[_number(members, "output_index"), name, _number(members, place)] = part
+                self._parts[_PartPlace(_number(members, "output_index"), name, _number(members, place))] = part
         elif kind in _ITEMS:
             self._takeItem(_number(members, "output_index"), members)
 
@@ -259,7 +269,7 @@ class PassedResponse:
         item = bytes(members.get("item", b""))
         if item.startswith(b"{"):
             self._items[index] = item
-            self._parts = {place: part for place, part in self._parts.items() if place[0] != index}
+            self._parts = {place: part for place, part in self._parts.items() if place.item != index}
             self._texts = {place: text for place, text in self._texts.items() if place.item != index}
 
     def _addPiece(self, text: _Text, members: _Members, number: int) -> None:
@@ -277,7 +287,7 @@ class PassedResponse:
         """Return an item as far as it has got."""
         item: dict[str, Any] = _read(self._items[index])
         texts = {(text.list, text.part): text for text in self._texts if text.item == index}
-        parts = {(name, place): part for (number, name, place), part in self._parts.items() if number == index}
+        parts = {(place.list, place.number): part for place, part in self._parts.items() if place.item == index}
         for name, place in sorted(texts.keys() | parts.keys()):
             owner, text = _findPart(item, name, place) if name else item, texts.get((name, place))
             owner.update(_read(parts.get((name, place), b"{}")))

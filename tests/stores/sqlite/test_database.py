@@ -61,9 +61,7 @@ def fresh(*segments: tuple[int, Segment]) -> FreshEntries:
     """Gather segments of streams."""
     gathered = FreshEntries()
     for stream, each in segments:
-        buffer = EntryBuffer()
-        buffer.load(each, 0)
-        gathered.add(stream, buffer, each.first, each.last)
+        gathered.add(stream, EntryBuffer(each, 0), each.first, each.last)
     return gathered
 
 

@@ -56,9 +56,7 @@ class RowTests(SynchronousTestCase):
         """
         fresh = FreshEntries()
         for stream, segment in added:
-            buffer = EntryBuffer()
-            buffer.load(segment, 0)
-            fresh.add(stream, buffer, segment.first, segment.last)
+            fresh.add(stream, EntryBuffer(segment, 0), segment.first, segment.last)
         row = fresh.pack(3)
         self.assertEqual(list(row.unpack()), [StreamSegment(*each) for each in added])
         self.assertEqual((row.place, fresh.size), (3, sum(map(len, row[1:]))))
