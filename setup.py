@@ -32,6 +32,7 @@ COMPILED = (
     "delivery.document",
     "delivery.head",
     "delivery.producer",
+    "delivery.readings",
     "delivery.response",
     "delivery.stall",
     "formats.completions",

@@ -1,6 +1,6 @@
 cimport cython
 
-from sseserver.delivery.response cimport ResponseProducer
+from sseserver.delivery.readings cimport ReadingProducer
 from sseserver.formats.rendering cimport EntryRendering
 from sseserver.interfaces.reading cimport Reading
 from sseserver.speedups.body cimport FastBody
@@ -11,9 +11,8 @@ cdef Py_ssize_t _LARGE
 cdef Py_ssize_t _READ
 
 
-cdef class EventStreamProducer(ResponseProducer):
-    # The fields that each token touches stand together.
-    cdef public Py_ssize_t cursor
+cdef class EventStreamProducer(ReadingProducer):
+    # The fields that each token touches stand together, with the cursor before them.
     cdef public StreamLog streamLog
     cdef public double expires
     cdef object _rendering
@@ -25,8 +24,6 @@ cdef class EventStreamProducer(ResponseProducer):
 
     cdef public object form
     cdef public object principal
-    cdef object _rest
-    cdef Py_ssize_t _many
     cdef object _sought
 
     @cython.locals(entries=EntryRendering, fast=FastBody, reading=Reading, cursor=Py_ssize_t, frames=bytes, streamLog=StreamLog)

@@ -21,11 +21,11 @@ from sseserver.delivery.connection import resumeReading
 from sseserver.delivery.counts import CONTINUED, GAP, UNKNOWN
 from sseserver.delivery.gathering import gather
 from sseserver.delivery.head import jitter, writeHeaders
-from sseserver.delivery.response import Delivery, ResponseProducer
-from sseserver.delivery.rests import Rest
+from sseserver.delivery.readings import READ_BYTES, ReadingProducer
+from sseserver.delivery.response import Delivery
 from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
-from sseserver.formats.rendering import JOINED_BYTES, JOINED_TEXT, EntryRendering
+from sseserver.formats.rendering import EntryRendering
 from sseserver.interfaces import ANYONE, IBeatingFormat, IFormat, IRendering, IStreamLog
 from sseserver.interfaces.reading import Reading
 from sseserver.speedups.body import FastBody
@@ -35,17 +35,6 @@ from sseserver.wire import HEARTBEAT
 
 log = Logger(__name__)
 
-#: Bytes read from the log for one write: four events with as much text as can be joined, and nearly as many bytes as
-#: Twisted's transports send at once (`FileDescriptor.SEND_LIMIT`).
-READ_BYTES = 4 * JOINED_TEXT
-
-#: Bytes. A reading of more is one large entry, or few: others never have as many. Its viewer is cut if there is no room
-#: to keep the rest of it; the rest of another reading is written at once.
-LARGE_READING = READ_BYTES + JOINED_BYTES
-
-#: Number. Limit of the readings that are sent together to a viewer that is far behind; by how much the number grows.
-_MOST, _GROWTH = 32, 4
-
 # Looked up for each token.
 _LIVE = ViewerState.LIVE
 _OPEN = State.OPEN
@@ -53,7 +42,7 @@ _LARGE = PIECE
 _READ = READ_BYTES
 
 
-class EventStreamProducer(ResponseProducer):
+class EventStreamProducer(ReadingProducer):
     """
     One viewer of a stream.
 
@@ -64,7 +53,7 @@ class EventStreamProducer(ResponseProducer):
         delivery: The parts that it shares with the other viewers.
 
     Attributes:
-        cursor: Number of the last entry read.
+        cursor: See `ReadingProducer`.
         expires: The time at which the viewer is told to return, in seconds on the ticker's clock; infinite for never.
         form: See above.
         principal: The client.
@@ -74,14 +63,11 @@ class EventStreamProducer(ResponseProducer):
     __slots__ = (
         "_behind",
         "_first",
-        "_many",
         "_quietSince",
         "_refused",
         "_rendering",
-        "_rest",
         "_sent",
         "_sought",
-        "cursor",
         "expires",
         "form",
         "principal",
@@ -90,7 +76,7 @@ class EventStreamProducer(ResponseProducer):
 
     def __init__(self, request: Request, streamLog: IStreamLog, form: IFormat, delivery: Delivery) -> None:
         super().__init__(request, delivery)
-        self.cursor = self._first = 0
+        self._first = 0
         self.expires = inf
         self.principal = ANYONE
         self.streamLog = streamLog
@@ -99,16 +85,12 @@ class EventStreamProducer(ResponseProducer):
         self._behind = True
         # Whether the format has refused to serve the rest of the stream.
         self._refused = False
-        # Number of readings to send together: the more, the more the transport has taken without a rest.
-        self._many = 1
         # The time of the last write.
         self._quietSince = 0.0
         # The place at which the viewer starts, while it is sought.
         self._sought: StartingPlace | None = None
         # Number of the last entry that is counted as sent.
         self._sent = 0
-        # The large reading that was written in part. While there is one, the producer is paused.
-        self._rest: Rest | None = None
 
     def start(self, place: StartingPlace, retry: int, url: str) -> None:
         """
@@ -152,11 +134,7 @@ class EventStreamProducer(ResponseProducer):
                         reading = rendering.read(self.cursor, _READ, self._behind)
                     cursor, frames = reading.cursor, reading.data
                 except GapError as gap:
-                    asked = f"{self.streamLog.epoch}-{self.cursor}"
-                    cursor, frames = gap.cursor, self._rendering.gap(asked, gap)
-                    # The entries in it are not sent.
-                    self._delivery.counts.gaps.add(gap.reason)
-                    self._sent += cursor - self.cursor
+                    cursor, frames = gap.cursor, self._writeGap(gap)
                 except ViewerRefused as refusal:
                     self._refuse(refusal.events)
                     return
@@ -177,10 +155,7 @@ class EventStreamProducer(ResponseProducer):
                     # The time of the wake-up: the log has read the clock already.
                     self._quietSince = max(self._quietSince, streamLog.announced)
                     if len(frames) > _LARGE:
-                        readings = [Reading(cursor, frames)]
-                        if self._many > 1 and self._behind:
-                            readings = self._gather(readings[0])
-                        self._writeLarge(readings)
+                        self._writeLarge(Reading(cursor, frames))
                         cursor = self.cursor
                     else:
                         body = self._body
@@ -226,13 +201,7 @@ class EventStreamProducer(ResponseProducer):
         self.wake()
 
     def retire(self, retry: int, reason: str = "retired") -> None:
-        """
-        End the response of an open stream, and tell the viewer to return later.
-
-        Args:
-            retry: Milliseconds until then.
-            reason: See the attribute.
-        """
+        """See `ReadingProducer.retire`."""
         if self._rest is not None:
             # Not between two events.
             self._rest.retirement = (retry, reason)
@@ -323,6 +292,13 @@ class EventStreamProducer(ResponseProducer):
         counts.entries += self.cursor - self._sent
         self._counted, self._sent = written, self.cursor
 
+    def _writeGap(self, gap: GapError) -> bytes:
+        """Return the events of a gap after the cursor, and count it. The entries in it are not sent."""
+        events = self._rendering.gap(f"{self.streamLog.epoch}-{self.cursor}", gap)
+        self._delivery.counts.gaps.add(gap.reason)
+        self._sent += gap.cursor - self.cursor
+        return events
+
     def _refuse(self, events: bytes) -> None:
         """
         Send the last events that the format has for this viewer, and finish once the transport has taken them.
@@ -336,58 +312,22 @@ class EventStreamProducer(ResponseProducer):
         if self._state is _LIVE:
             self.finish("refused")
 
-    def giveUp(self) -> None:
-        """See `Holder.giveUp`. A small reading is no more than the transport may queue."""
-        rest = self._rest
-        if rest is not None and len(rest.data) > LARGE_READING:
-            self.abort("stalled")
-        elif rest is not None:
-            self._writeRest(rest, isForced=True)
-
     def _write(self, data: bytes) -> None:
         self._quietSince = self._delivery.ticker.seconds()
         if len(data) > PIECE:
-            self._writeLarge([Reading(self.cursor, data)])
+            self._writeReadings([Reading(self.cursor, data)])
         else:
             self._body.write(data)
 
-    def _gather(self, first: Reading) -> list[Reading]:
-        """Return a reading, and those after it that the transport is likely to take as well."""
-        return gather(self._rendering, first, self.streamLog.last, self._many, READ_BYTES, self._delivery.turns.hasTime)
-
-    def _writeLarge(self, readings: list[Reading]) -> None:
-        """
-        Write large readings, and hold what is left of the one that the transport takes in part.
-
-        What it does not begin to take is read again later.
-        """
-        if len(readings) > 1 and self._rendering.complete(readings[-1].cursor):
-            self._body.cork()
-        whole, place = self._body.writeMany([reading.data for reading in readings])
-        self._many = min(_GROWTH * self._many, _MOST) if whole == len(readings) else max(1, whole)
-        self.cursor = readings[whole if place else whole - 1].cursor
-        if place and self._state is not ViewerState.ENDED:
-            self._rest = rest = Rest(readings[whole].data, place)
-            self._writeRest(rest)
-            if self._rest is not None:
-                rests = self._delivery.rests
-                rests.hold(rest, self)
-                rests.makeRoom()
-
-    def _writeRest(self, rest: Rest, *, isForced: bool = False) -> None:
-        """Write a large reading on, until the transport is full, or (`isForced`) to its end."""
-        while self._rest is rest and (isForced or self._state is _LIVE) and not rest.isWritten():
-            rest.write(self._body)
-        if rest.isWritten():
-            self._releaseRest()
-            if rest.retirement is not None:
-                self.retire(*rest.retirement)
-
-    def _releaseRest(self) -> None:
-        """Hold no reading."""
-        if self._rest is not None:
-            self._delivery.rests.release(self._rest, self)
-            self._rest = None
+    def _writeLarge(self, first: Reading) -> None:
+        """Write a large reading; to a viewer far behind also those after it that the transport is likely to take."""
+        readings = [first]
+        if self._many > 1 and self._behind:
+            last, hasTime = self.streamLog.last, self._delivery.turns.hasTime
+            readings = gather(self._rendering, first, last, self._many, READ_BYTES, hasTime)
+            if len(readings) > 1 and self._rendering.complete(readings[-1].cursor):
+                self._body.cork()
+        self._writeReadings(readings)
 
     def _release(self) -> None:
         """See `ResponseProducer._release`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SkipTest
 
 from sseserver.delivery.gathering import MOST_BYTES
-from sseserver.delivery.producer import READ_BYTES
+from sseserver.delivery.readings import READ_BYTES
 from sseserver.formats import ResponsesFormat
 from sseserver.values import Kind
 from tests.delivery.cases import SETTINGS, ProducerTestCase

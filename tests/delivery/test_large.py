@@ -1,5 +1,5 @@
 """
-Tests of `sseserver.delivery.producer`: large entries, which are written as the transport takes them.
+Tests of `sseserver.delivery.readings`: large entries, which are written as the transport takes them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 from twisted.protocols.policies import WrappingFactory
 
 from sseserver.delivery.body import ResponseBody
-from sseserver.delivery.producer import LARGE_READING, READ_BYTES
+from sseserver.delivery.readings import LARGE_READING, READ_BYTES
 from sseserver.formats import EntriesFormat, EventsFormat, TextFormat
 from sseserver.jsontext import toJSON
 from sseserver.streams.ids import makeEpoch

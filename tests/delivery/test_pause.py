@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.protocols.policies import WrappingFactory
 
-from sseserver.delivery.producer import READ_BYTES
+from sseserver.delivery.readings import READ_BYTES
 from sseserver.formats import OpenAIFormat
 from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.protocols.policies import WrappingFactory
 from zope.interface.verify import verifyObject
 
-from sseserver.delivery.producer import READ_BYTES
+from sseserver.delivery.readings import READ_BYTES
 from sseserver.errors import GapError, ReadingUnfinished
 from sseserver.formats import EventsFormat, OpenAIFormat, TextFormat, UIFormat, rendering, translation
 from sseserver.formats import text as textFormat
