@@ -51,6 +51,7 @@ COMPILED = (
     "protocols.answerparts",
     "protocols.uimessages.message",
     "protocols.responses.output",
+    "protocols.responses.outputwriter",
     "protocols.responses.translation",
     "service.linger",
     "service.run",
