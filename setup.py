@@ -44,6 +44,7 @@ COMPILED = (
     "formats.places",
     "formats.rendering",
     "formats.text",
+    "formats.translatedlog",
     "formats.translation",
     "interfaces.reading",
     "jsontext",

@@ -1,7 +1,7 @@
 """
 Places in a log that is translated into the events of another protocol, and the contract of the translators.
 
-`formats.translation` moves them.
+`TranslatedLog` moves them.
 """
 
 from __future__ import annotations

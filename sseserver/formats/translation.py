@@ -9,26 +9,20 @@ viewer at any time, and so are their numbers.
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
-from operator import attrgetter
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from zope.interface import classImplements
 
-from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
+from sseserver.errors import GapError, ViewerRefused
 from sseserver.formats.places import NO_EVENTS, EventPlace, MakeTranslator, Place
 from sseserver.formats.rendering import READ_ENTRIES, RESTARTED, EntryRendering, describeGap, identify
+from sseserver.formats.translatedlog import TranslatedLog
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.interfaces.reading import Reading, makeReading
 from sseserver.values import Kind
 from sseserver.wire import encodeRetry
-
-#: Entries from one checkpoint to the next, at least.
-CHECKPOINT = 256
 
 #: Number. Limit of the places whose translators are kept for the viewers that stand there.
 MOST_PLACES = 64
@@ -40,24 +34,10 @@ _ROW = 64
 _TOKEN = Kind.TOKEN.value
 _CHUNK = Kind.CHUNK.value
 _RESPONSE_EVENT = Kind.RESPONSE_EVENT.value
-_INPUT = Kind.INPUT.value
 _RESTART = Kind.RESTART.value
-_KINDS = {kind.value: kind for kind in Kind}
 
-#: Texts in a row: tokens, or chunks.
-_ROWS = {kind: re.compile(b"[%b]+" % bytes((kind,))) for kind in (_TOKEN, _CHUNK)}
-
-#: Bytes of their entries that are written together. A chunk has its text twice.
+#: Bytes of the entries with texts that are written together. A chunk has its text twice.
 _ROW_BYTES = {_TOKEN: 2048, _CHUNK: 16384}
-
-#: Entries. Limit of the texts that are skipped together, and so of the entries from one checkpoint to the next.
-_LEAPS = {_TOKEN: 4096, _CHUNK: 512}
-_LONGEST = max(_LEAPS.values())
-
-#: Entries. As many that are skipped together take as long as a translated one.
-_SKIPPED = {_TOKEN: 100, _CHUNK: 5}
-
-_getAt, _getCount = attrgetter("at"), attrgetter("count")
 
 
 class TranslatedRendering(EntryRendering):
@@ -65,8 +45,8 @@ class TranslatedRendering(EntryRendering):
     Base class of renderings in which a translator writes the entries.
 
     A subclass provides `writeFailure`, and may replace `head`. The text before a restart of the run is void: its
-    viewers are refused, new ones start after it, and its events keep their numbers. Memory: a copy of the translator
-    for each `CHECKPOINT` entries, and for the last `MOST_PLACES` places at which viewers stood.
+    viewers are refused, new ones start after it, and its events keep their numbers. Memory: a `TranslatedLog`, and a
+    copy of the translator for the last `MOST_PLACES` places at which viewers stood.
 
     Args:
         streamLog: The log.
@@ -79,7 +59,7 @@ class TranslatedRendering(EntryRendering):
         unread: Kinds of the entries that they do not get.
     """
 
-    __slots__ = ("__weakref__", "_checkpoints", "_input", "_left", "_make", "_places", "_void")
+    __slots__ = ("__weakref__", "_places", "_translated")
 
     hasIDs: ClassVar[bool] = False
     readsInput: ClassVar[bool] = False
@@ -88,16 +68,15 @@ class TranslatedRendering(EntryRendering):
 
     def __init__(self, streamLog: IStreamLog, makeTranslator: MakeTranslator) -> None:
         super().__init__(streamLog)
-        self._make = makeTranslator
-        # Places at intervals, as far as the log was translated.
-        self._checkpoints = [Place(0, 0, makeTranslator(streamLog, 0))]
-        # Number of entries that a search may still translate in this turn.
-        self._left = 0
+        self._translated = TranslatedLog(
+            streamLog,
+            makeTranslator,
+            readsInput=self.readsInput,
+            takesTexts=self.takesTexts,
+            unread=self.unread,
+        )
         # The places up to which viewers have read, by their entries.
         self._places: dict[int, Place] = {}
-        # Number of events before the last restart that has made text void, as far as known.
-        self._void = 0
-        self._input: bytes | None = None
 
     def writeFailure(self, reason: str, message: str) -> bytes:
         """
@@ -134,7 +113,7 @@ class TranslatedRendering(EntryRendering):
             GapError: They cannot be counted, since entries are no longer kept.
             ReadingUnfinished: Ask again in another turn.
         """
-        place = self._places.get(self._log.last) or self._seek(self._log.last)
+        place = self._places.get(self._log.last) or self._translated.find(self._log.last)
         self._keep(place)
         return place.count
 
@@ -157,16 +136,11 @@ class TranslatedRendering(EntryRendering):
             begin = self.start(False)
             self._index(begin + 1)
             return EventPlace(begin, b"")
-        if event <= self._void:
+        if event <= self._translated.void:
             raise GapError("restarted", self.start(False), None)
-        place = self._checkpoints[bisect_right(self._checkpoints, event, key=_getCount) - 1].fork()
-        events, self._left = NO_EVENTS, READ_ENTRIES
-        while place.count < event:
-            if place.at == self._log.last:
-                raise GapError("lost", self._buffer.first - 1, None)
-            events = self._leap(place, place.at + event - place.count)
+        place, events = self._translated.findEvent(event)
         self._keep(place)
-        return EventPlace(place.at, self._write(place.at, events[len(events) - place.count + event :]))
+        return EventPlace(place.at, self._write(place.at, events))
 
     def hasEvent(self, event: int) -> bool:
         """
@@ -209,7 +183,7 @@ class TranslatedRendering(EntryRendering):
                     parts += row
                     size += sum(map(len, row))
                     continue
-            part = self._write(place.at + 1, self._step(place))
+            part = self._write(place.at + 1, self._translated.step(place))
             parts.append(part)
             size += len(part)
         self._keep(place)
@@ -223,38 +197,18 @@ class TranslatedRendering(EntryRendering):
             What each of them is written as; empty if the next entry must be translated by itself.
         """
         first = place.at + 1
-        kind, last = self._findRow(first, min(last, place.at + _ROW))
+        kind, last = self._translated.findRow(first, min(last, place.at + _ROW))
         if last <= first:
             return NO_EVENTS
-        texts = self._readTexts(place, kind, first, self._buffer.fit(first, last, _ROW_BYTES[kind]))
+        last = self._buffer.fit(first, last, _ROW_BYTES[kind])
+        texts = self._translated.readTexts(place, kind, first, last)
         translator: Any = place.translator
         events: list[bytes] = translator.writeTexts(texts) if texts else NO_EVENTS
         if events:
             if self.hasIDs:
                 events = [self._write(first + index, [event]) for index, event in enumerate(events)]
-            self._move(place, place.at + len(events), len(events))
+            self._translated.move(place, place.at + len(events), len(events))
         return events
-
-    def _findRow(self, first: int, last: int) -> tuple[int, int]:
-        """
-        Find the consecutive tokens, or chunks with text, from an entry up to another.
-
-        Returns:
-            The kind of the first entry, and the number of the last one of the row; 0 if there is none.
-        """
-        kind, start = self._buffer.kind(first), self._index(first)
-        pattern = _ROWS.get(kind)
-        row = None if pattern is None else pattern.match(self._buffer.kinds, start, last + 1 - self._buffer.first)
-        return kind, 0 if row is None else first + row.end() - 1 - start
-
-    def _readTexts(self, place: Place, kind: int, first: int, last: int) -> list[bytes]:
-        """Return the texts of the first entries of a row, as far as they are found without reading JSON."""
-        data, bounds = self._buffer.span(first, last), self._buffer.bounds(first, last)
-        if kind == _TOKEN:
-            return [data[start:end] for start, end in pairwise(bounds)]
-        translator: Any = place.translator
-        texts: list[bytes] = translator.findTexts(data, bounds)
-        return texts
 
     def _write(self, number: int, events: list[bytes]) -> bytes:
         """Write the events of an entry together."""
@@ -268,13 +222,13 @@ class TranslatedRendering(EntryRendering):
 
         Raises:
             ViewerRefused: Entries after the cursor are no longer kept.
-            ReadingUnfinished: See `_seek`.
+            ReadingUnfinished: See `TranslatedLog.find`.
         """
         place = self._places.pop(cursor, None)
         if place is not None and cursor + 1 >= self._buffer.first:
             return place
         try:
-            return self._seek(cursor)
+            return self._translated.find(cursor)
         except GapError as gap:
             message = f"{describeGap(gap).partition('.')[0]}: the answer cannot be whole."
             raise ViewerRefused(self.writeFailure(gap.reason, message)) from None
@@ -285,90 +239,6 @@ class TranslatedRendering(EntryRendering):
         places[place.at] = place
         if len(places) > MOST_PLACES:
             del places[next(iter(places))]
-
-    def _seek(self, cursor: int) -> Place:
-        """
-        Make the place after an entry.
-
-        Raises:
-            GapError: An entry that is needed is no longer kept.
-            ReadingUnfinished: It is far away. The checkpoints on the way are kept.
-        """
-        place = self._checkpoints[bisect_right(self._checkpoints, cursor, key=_getAt) - 1].fork()
-        self._left = READ_ENTRIES
-        while place.at < cursor:
-            self._leap(place, cursor)
-        self._index(cursor + 1)
-        return place
-
-    def _leap(self, place: Place, last: int) -> list[bytes]:
-        """
-        Move a place over one entry, or over several texts, up to an entry.
-
-        Returns:
-            The events of the entry; none of several texts.
-
-        Raises:
-            GapError: The entry is no longer kept.
-            ReadingUnfinished: The search has taken long enough. The checkpoints on the way are kept.
-        """
-        if self._left <= 0:
-            raise ReadingUnfinished
-        first = place.at + 1
-        self._index(first)
-        if self.takesTexts and last > first:
-            kind, end = self._findRow(first, min(last, self._log.last, place.at + _LONGEST))
-            if end and self._skip(place, kind, end):
-                return NO_EVENTS
-        self._left -= 1
-        return self._step(place)
-
-    def _skip(self, place: Place, kind: int, last: int) -> bool:
-        """Move a place over texts without writing them, as far as they are found; return whether there are any."""
-        first, last = place.at + 1, min(last, place.at + _LEAPS[kind])
-        if kind == _TOKEN:
-            count, text = last - place.at, self._buffer.span(first, last)
-        else:
-            texts = self._readTexts(place, kind, first, last)
-            count, text = len(texts), b"".join(texts)
-        translator: Any = place.translator
-        if not count or not translator.skip(text, count):
-            return False
-        self._left -= 1 + count // _SKIPPED[kind]
-        self._move(place, place.at + count, count)
-        return True
-
-    def _step(self, place: Place) -> list[bytes]:
-        """Move a place over the next entry, and return its events."""
-        number = place.at + 1
-        kind, events = self._buffer.kind(number), NO_EVENTS
-        if kind == _RESTART:
-            if place.hasBegun:
-                place.translator = self._make(self._log, place.count)
-                if self._input is not None:
-                    place.waiting = place.translator.translate(Kind.INPUT, self._input)
-                place.hasBegun = False
-                self._void = max(self._void, place.count)
-        elif kind == _INPUT:
-            if self.readsInput:
-                self._input = self._buffer.entry(number)
-                events = place.translator.translate(Kind.INPUT, self._input)
-        elif kind not in self.unread:
-            place.hasBegun = True
-            events = place.translator.translate(_KINDS[kind], self._buffer.entry(number))
-            if place.waiting:
-                events = place.waiting + events
-                place.waiting = NO_EVENTS
-        self._move(place, number, len(events))
-        return events
-
-    def _move(self, place: Place, at: int, count: int) -> None:
-        """Note that a place has moved to an entry, over a number of events; it may be a new checkpoint there."""
-        place.at = at
-        place.count += count
-        newest: Place = self._checkpoints[-1]
-        if at >= newest.at + CHECKPOINT:
-            self._checkpoints.append(place.fork())
 
 
 classImplements(TranslatedRendering, IRendering)

@@ -1,5 +1,7 @@
 """
-Tests for `sseserver.formats.translation`, with a protocol that numbers its events.
+Tests for `sseserver.formats.translation` and `sseserver.formats.translatedlog`.
+
+Their protocol numbers its events.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from zope.interface import implementer
 
 from sseserver.errors import GapError, ReadingUnfinished
 from sseserver.formats.rendering import READ_ENTRIES, identify
-from sseserver.formats.translation import CHECKPOINT, MOST_PLACES, TranslatedFormat, TranslatedRendering
+from sseserver.formats.translatedlog import CHECKPOINT
+from sseserver.formats.translation import MOST_PLACES, TranslatedFormat, TranslatedRendering
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packChunk, packEvent

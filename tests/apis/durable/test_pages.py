@@ -8,7 +8,7 @@ import json
 
 from sseserver.apis.durable import pages
 from sseserver.delivery.document import STEP_BYTES
-from sseserver.formats import translation
+from sseserver.formats import translatedlog
 from sseserver.interfaces import IStreamLog
 from sseserver.service.service import Settings
 from sseserver.streams.followed import FLUSH_TICK
@@ -58,8 +58,8 @@ class PageTests(DurableTestCase):
             return awaitTurn(clock)
 
         self.patch(pages, "awaitTurn", watch)
-        self.patch(translation, "READ_ENTRIES", 10)
-        self.patch(translation, "CHECKPOINT", 4)
+        self.patch(translatedlog, "READ_ENTRIES", 10)
+        self.patch(translatedlog, "CHECKPOINT", 4)
         url = self.chat()
         for number in range(95):
             # Chunks with different members are not skipped together.

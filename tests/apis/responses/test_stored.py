@@ -9,7 +9,7 @@ from typing import Any
 from twisted.web.iweb import IRequest
 
 from sseserver.apis.root import StreamResource
-from sseserver.formats import translation
+from sseserver.formats import translatedlog
 from sseserver.interfaces import Grant, Principal, Right
 from sseserver.settings import Settings
 from sseserver.values import Kind
@@ -103,8 +103,8 @@ class StoredTests(ResponsesTestCase):
 
     def test_turns(self) -> None:
         """A place that is far away is sought in several turns of the reactor."""
-        self.patch(translation, "READ_ENTRIES", 2)
-        self.patch(translation, "CHECKPOINT", 2)
+        self.patch(translatedlog, "READ_ENTRIES", 2)
+        self.patch(translatedlog, "CHECKPOINT", 2)
         self.create(stream=True)
         for _ in range(20):
             self.source.run.sink.writeChunk(b'{"choices":[{"delta":{"content":"x"}}]}', "x")

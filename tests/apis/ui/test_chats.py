@@ -9,7 +9,7 @@ import json
 from twisted.web.resource import Resource
 
 from sseserver.errors import SourceError
-from sseserver.formats import translation
+from sseserver.formats import translatedlog
 from sseserver.service.service import Settings
 from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.terminal import packRestart
@@ -161,8 +161,8 @@ class UITests(ChatTestCase):
             return awaitTurn(clock)
 
         self.patch(viewing, "awaitTurn", watch)
-        self.patch(translation, "READ_ENTRIES", 10)
-        self.patch(translation, "CHECKPOINT", 4)
+        self.patch(translatedlog, "READ_ENTRIES", 10)
+        self.patch(translatedlog, "CHECKPOINT", 4)
         # Its viewer would count them.
         self.chat().close()
         for number in range(95):
