@@ -13,7 +13,7 @@ cdef class TranslatedRendering(EntryRendering):
 
     cdef bytes _encode(self, Py_ssize_t number)
     cdef Reading _join(self, Py_ssize_t cursor, Py_ssize_t maxBytes)
-    @cython.locals(place=Place, parts=list, row=list, part=bytes, size=Py_ssize_t, last=Py_ssize_t)
+    @cython.locals(place=Place, parts=list, row=list, part=bytes, size=Py_ssize_t, last=Py_ssize_t, number=Py_ssize_t)
     cdef Reading _translate(self, Py_ssize_t cursor, Py_ssize_t maxBytes)
     @cython.locals(first=Py_ssize_t, events=list, texts=list)
     cdef list _writeRow(self, Place place, Py_ssize_t last)

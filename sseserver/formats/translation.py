@@ -183,7 +183,9 @@ class TranslatedRendering(EntryRendering):
                     parts += row
                     size += sum(map(len, row))
                     continue
-            part = self._write(place.at + 1, self._translated.step(place))
+            # Not as an argument beside `step`: compiled, it would be read after the place has moved.
+            number = place.at + 1
+            part = self._write(number, self._translated.step(place))
             parts.append(part)
             size += len(part)
         self._keep(place)
