@@ -55,7 +55,8 @@ class AnswerState(StateEnum):
 #: Legal steps of an `UpstreamAnswer`.
 ANSWER_STEPS = {
     AnswerState.READING: frozenset({AnswerState.PAUSED, AnswerState.DRAINING, AnswerState.OVER}),
-    AnswerState.PAUSED: frozenset({AnswerState.READING, AnswerState.OVER}),
+    # The rest of what was received may have the end.
+    AnswerState.PAUSED: frozenset({AnswerState.READING, AnswerState.DRAINING, AnswerState.OVER}),
     AnswerState.DRAINING: frozenset({AnswerState.OVER}),
     AnswerState.OVER: frozenset[AnswerState](),
 }

@@ -10,7 +10,9 @@ from twisted.web.http_headers import Headers
 
 from sseserver.client import StatusError
 from sseserver.sources.upstream import UpstreamLimits
+from sseserver.sources.upstreamanswer import DRAIN_SECONDS
 from sseserver.sources.upstreamdialect import isMissing
+from sseserver.testing import RecordingSink
 from sseserver.values import LargePrompt, Prompt
 from tests.sources.upstreamcases import PROMPT, UpstreamTestCase, makeSource
 from tests.upstreamscripts import EVENTS, KEY, Act, Step, answer, event, refusal, whole
@@ -74,6 +76,28 @@ class DialectTests(UpstreamTestCase):
         """Paths of the requests so far, which are forgotten."""
         asked, self.upstream.asked = self.upstream.asked, []
         return [each.line.split(" ")[1] for each in asked]
+
+    def test_pausedAtTheEnd(self) -> None:
+        """A sink that pauses while it takes the last event of an answer, which is several chunks, gets the end."""
+
+        class PausingSink(RecordingSink):
+            """Pauses at each chunk."""
+
+            def writeChunk(self, chunk: bytes, text: str) -> None:
+                """See `ITokenSink.writeChunk`."""
+                super().writeChunk(chunk, text)
+                self.pause()
+
+        self.upstream.scripts = [RESPONSE]
+        self.source = makeSource(self.upstream, limits=UpstreamLimits(api="responses"))
+        sink = PausingSink()
+        sink.start(self.source, PROMPT)
+        for _ in range(100):
+            sink.resume()
+            self.turn(1)
+        self.assertEqual(("".join(sink.tokens), sink.result), ("Hello world", "stop"))
+        self.clock.advance(DRAIN_SECONDS)
+        self.turn()
 
     def test_responses(self) -> None:
         """A request is one for a response, and its events become chunks."""

@@ -76,6 +76,9 @@ _PARTS = {
 _ITEMS = frozenset({"response.output_item.added", "response.output_item.done"})
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _PartPlace(NamedTuple):
     """
     A part in the output of a response: the number of its item, the list that has it, and its number there.
@@ -248,7 +251,11 @@ class PassedResponse:
         response = bytes(members["response"])
         if not response.startswith(b"{"):
             return False
-        self._response = _join(_split(response) | self._ids)
+        own = _split(response)
+        if "previous_response_id" in own:
+            # That of the upstream is no ID of this server.
+            own["previous_response_id"] = _NULL
+        self._response = _join(own | self._ids)
         members["response"] = msgspec.Raw(self._response)
         return True
 

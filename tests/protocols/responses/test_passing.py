@@ -61,6 +61,12 @@ class PassingTests(SynchronousTestCase):
         [event] = writeAll(passed, makeEvents()[:1])
         self.assertEqual(event["response"]["previous_response_id"], "resp_before")
 
+    def test_foreignPrevious(self) -> None:
+        """An ID that the upstream tells without being asked is not passed on: it is none of this server."""
+        data = b'{"type":"response.created","response":{"id":"resp_1","previous_response_id":"resp_other"}}'
+        [event] = writeAll(self.passed, [json.loads(data)])
+        self.assertIsNone(event["response"]["previous_response_id"])
+
     def test_verbatim(self) -> None:
         """Numbers and texts stay as they are written, whatever their size."""
         data = b'{"type":"x","value":{"n":1.50,"i":123456789012345678901234567890,"t":"\xc5\xbe\\u017e"}}'
