@@ -232,10 +232,13 @@ class Run:
             work.cancel()
 
     def detach(self) -> None:
-        """Let the run go on without viewers, however long."""
+        """Let the run go on without viewers, however long, until its entries take half of what the stream keeps."""
         if self._linger is not None:
             self._linger.stop()
             self._linger = None
+        self._readAhead = self._settings.kept // 2
+        if self._pausing is not None:
+            self._resume()
 
     def viewerLeft(self) -> None:
         """Begin the linger if the stream has no viewers left."""

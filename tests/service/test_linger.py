@@ -14,6 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.errors import StoreUnavailable
 from sseserver.service.linger import Linger
 from sseserver.service.service import Settings
+from sseserver.service.states import RunState
+from sseserver.sources.text import TextSource
 from sseserver.timing.ticker import Ticker
 from sseserver.values import State
 from tests.service.cases import SLOT, ServiceTestCase
@@ -47,6 +49,21 @@ class LingerTests(ServiceTestCase):
         self.watch(streamLog).close()
         self.reactor.run(100)
         self.assertEqual(streamLog.state, State.OPEN)
+
+    def test_detachedIsNotPaused(self) -> None:
+        """A run that was detached does not wait for viewers at the read-ahead, also when it has done so before."""
+        settings = Settings(readAhead=1024, window=1 << 20)
+        for before in (True, False):
+            self.serve(TextSource(self.reactor, "word " * 5000, 0), settings)
+            streamLog = self.startLog()
+            run = self.service.runs.find(streamLog.name)
+            assert run is not None
+            if before:
+                self.reactor.run(5)
+                self.assertIs(run.state, RunState.PAUSED)
+            run.detach()
+            self.reactor.run(20)
+            self.assertEqual(streamLog.state, State.DONE)
 
     def test_viewerLeaves(self) -> None:
         """The linger begins when the last viewer leaves."""
