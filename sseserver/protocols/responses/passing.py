@@ -253,7 +253,7 @@ class PassedResponse:
             return False
         own = _split(response)
         if "previous_response_id" in own:
-            # That of the upstream is no ID of this server.
+            # The ID that the upstream has told is none of this server.
             own["previous_response_id"] = _NULL
         self._response = _join(own | self._ids)
         members["response"] = msgspec.Raw(self._response)
