@@ -26,6 +26,7 @@ from sseserver.delivery.response import Delivery
 from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
 from sseserver.formats.rendering import EntryRendering
+from sseserver.formats.translation import TranslatedRendering
 from sseserver.interfaces import ANYONE, IBeatingFormat, IFormat, IRendering, IStreamLog
 from sseserver.interfaces.reading import Reading
 from sseserver.speedups.body import FastBody
@@ -320,9 +321,14 @@ class EventStreamProducer(ReadingProducer):
             self._body.write(data)
 
     def _writeLarge(self, first: Reading) -> None:
-        """Write a large reading; to a viewer far behind also those after it that the transport is likely to take."""
+        """
+        Write a large reading; to a viewer far behind also those after it that the transport is likely to take.
+
+        Only in formats that join nothing: a joined text is a few readings, and it costs more to read one again that the
+        transport did not begin to take than to send it by itself.
+        """
         readings = [first]
-        if self._many > 1 and self._behind:
+        if self._many > 1 and self._behind and isinstance(self._rendering, TranslatedRendering):
             last, hasTime = self.streamLog.last, self._delivery.turns.hasTime
             readings = gather(self._rendering, first, last, self._many, READ_BYTES, hasTime)
             if len(readings) > 1 and self._rendering.complete(readings[-1].cursor):
