@@ -61,3 +61,21 @@ class ManyTests(ProducerTestCase):
                 self.reactor.turn()
             self.assertEqual(wire.response.body, b"retry: 3000\n" + self.whole)
         self.assertEqual(self.rests.used, 0)
+
+
+class JoinedTests(ProducerTestCase):
+    """Viewers of a long answer whose events are joined."""
+
+    def test_oneByOne(self) -> None:
+        """Each reading is sent by itself, so that none is made again that the client did not take at once."""
+        if SETTINGS.plain:
+            raise SkipTest("A plain body has no sends of its own.")
+        for _ in range(400):
+            self.streamLog.append(Kind.TOKEN, b"x" * 10_000)
+        self.end()
+        wire = self.follow()
+        for _ in soon(lambda: self.ended):
+            self.reactor.turn()
+        self.assertTrue(wire.response.complete)
+        self.assertGreater(sum(wire.socket.sends), 4_000_000)
+        self.assertLess(max(wire.socket.sends), 2 * READ_BYTES)
