@@ -50,6 +50,7 @@ COMPILED = (
     "jsontext",
     "protocols.agui.run",
     "protocols.answerparts",
+    "protocols.chatcompletions.textframe",
     "protocols.uimessages.message",
     "protocols.responses.output",
     "protocols.responses.outputwriter",

@@ -36,7 +36,7 @@ _LEAPS = {_TOKEN: 4096, _CHUNK: 512}
 _LONGEST = max(_LEAPS.values())
 
 #: Entries. As many that are skipped together take as long as a translated one.
-_SKIPPED = {_TOKEN: 100, _CHUNK: 5}
+_SKIPPED = {_TOKEN: 100, _CHUNK: 8}
 
 _getAt, _getCount = attrgetter("at"), attrgetter("count")
 

@@ -121,14 +121,12 @@ def joinSegments(segments: Iterable[Segment], first: int) -> Segment:
         segments: The segments, by number.
         first: Number of the first entry of the result if there are no segments.
     """
-    known = list(segments)
-    ends = array("Q")
-    for segment in known:
+    # Byte arrays, since an `EntryBuffer` takes them over. Nothing is held twice but the newest segment.
+    kinds, ends, data = bytearray(), array("Q"), bytearray()
+    for segment in segments:
+        if not kinds:
+            first = segment.first
+        kinds += segment.kinds
         ends.extend(segment.ends)
-    # Byte arrays, since an `EntryBuffer` takes them over.
-    return Segment(
-        known[0].first if known else first,
-        bytearray().join([segment.kinds for segment in known]),
-        ends,
-        bytearray().join([segment.data for segment in known]),
-    )
+        data += segment.data
+    return Segment(first, kinds, ends, data)

@@ -7,9 +7,6 @@ of the data of an entry, without reading the JSON of its chunk. The formats of o
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from itertools import chain, pairwise, repeat
-
 #: Bytes. Larger chunks are not learned: their frame would be kept as long as the answer lasts.
 _LEARNED = 2048
 
@@ -62,8 +59,6 @@ class TextFrame:
         """
         Return the texts of consecutive entries with chunks, as `find` does.
 
-        They are compared as a whole with what they would be, which takes a tenth of the time.
-
         Args:
             data: The data of the entries.
             bounds: Where each entry begins and ends in it.
@@ -71,21 +66,22 @@ class TextFrame:
         Returns:
             The texts of the first entries, up to one whose chunk is to be read, or as many as are looked at together.
         """
-        size = self._size
-        if not size:
-            return []
-        bounds = bounds[: self._many + 1]
-        texts = [data[end - (max(0, end - start - size) >> 1) : end] for start, end in pairwise(bounds)]
-        pieces = zip(repeat(self._before), texts, repeat(self._behind), texts, strict=False)
-        expected, found = b"".join(chain.from_iterable(pieces)), len(texts)
-        if expected != data[: bounds[-1]]:
-            found = bisect_left(bounds, True, key=lambda end: expected[:end] != data[:end]) - 1
-        if b"" in texts:
-            found = min(found, texts.index(b""))
-        self._many = min(_MOST, 2 * found) if found == len(texts) else max(_FEW, found)
+        before, behind, size, many = self._before, self._behind, self._size, min(len(bounds) - 1, self._many)
+        texts: list[bytes] = []
+        start = found = 0
+        while size and found < many:
+            end = bounds[found + 1]
+            length = (end - start - size) >> 1
+            text = data[end - length : end]
+            if length <= 0 or not data.startswith(before + text + behind, start):
+                break
+            texts.append(text)
+            start = end
+            found += 1
+        self._many = max(_FEW, min(_MOST, 2 * found) if found == many else found)
         if found:
             self._tries = _TRIES
-        return texts[:found]
+        return texts
 
     def learn(self, data: bytes) -> None:
         """

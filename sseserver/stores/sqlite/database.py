@@ -233,22 +233,23 @@ class Database:
             first: Number of the first entry.
             last: Number of the last entry.
         """
-        execute = self.connection.execute
-        rows = execute(
+        segment = joinSegments(self._readSegments(stream, first, last), first).select(first, last)
+        keys = self.connection.execute("SELECT key, digest, first, last FROM keys WHERE stream = ?", (stream,))
+        return StoredEntries(segment, {key: KeyUse(*use) for key, *use in keys})
+
+    def _readSegments(self, stream: int, first: int, last: int) -> Iterator[Segment]:
+        """Yield the segments in which a range of entries stands."""
+        rows = self.connection.execute(
             "SELECT * FROM segments WHERE stream = ? AND last >= ? AND first <= ? ORDER BY first", (stream, first, last)
         )
-        segments: list[Segment] = []
         size = 0
-        for row in rows:
+        for row in map(SegmentRow._make, rows):
             if size > YIELD_BYTES:
                 # Otherwise this thread would keep the lock of the interpreter for 5 ms at a time.
                 sleep(YIELD)
                 size = 0
-            segments.append(SegmentRow(*row).unpack())
-            size += len(segments[-1].data) + 9 * len(segments[-1].kinds)
-        segment = joinSegments(segments, first).select(first, last)
-        keys = execute("SELECT key, digest, first, last FROM keys WHERE stream = ?", (stream,))
-        return StoredEntries(segment, {key: KeyUse(*use) for key, *use in keys})
+            yield row.unpack()
+            size += len(row.data) + 9 * len(row.kinds)
 
     def commit(self, transaction: Transaction) -> None:
         """
