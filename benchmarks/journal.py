@@ -6,6 +6,7 @@ Only `Journal.reads` grows while a server is measured; everything else here runs
 
 import json
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from typing import NamedTuple
 
 #: Figures of one server in one round, by name.
 Figures = dict[str, float]
+
+#: A stamped token of the upstream: time and number.
+_STAMP = re.compile(rb"\d{9,} \d+ ")
 
 _PERCENTS = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 
@@ -183,6 +187,11 @@ def tokensOfChunks(events: Iterable[Arrival]) -> list[Arrival]:
     return tokens
 
 
+def stampsOf(events: Iterable[Arrival]) -> list[Arrival]:
+    """Return the stamped tokens in events of any format."""
+    return [event._replace(type=b"", data=stamp) for event in events for stamp in _STAMP.findall(event.data)]
+
+
 def spread(name: str, values: Iterable[float]) -> Figures:
     """Return p50, p99, p99.9 and maximum (nearest rank) of times in seconds, in milliseconds; NaN of nothing."""
     ordered = sorted(values) or [math.nan]
@@ -199,7 +208,12 @@ def judgePaced(journal: Journal, viewers: int, rate: float, text: str) -> Figure
     return _figures(journal, viewers * rate, lags, faults)
 
 
-def judgeStamped(journal: Journal, viewers: int, rate: float) -> Figures:
+def judgeStamped(
+    journal: Journal,
+    viewers: int,
+    rate: float,
+    read: Callable[[Iterable[Arrival]], list[Arrival]] = tokensOfChunks,
+) -> Figures:
     """
     Evaluate one stream of stamped events that all viewers watch, or stamped answers of an upstream.
 
@@ -207,7 +221,7 @@ def judgeStamped(journal: Journal, viewers: int, rate: float) -> Figures:
     """
     lags, faults = list[float](), Counter[str]()
     for viewer in journal.eventsByViewer():
-        events = tokensOfChunks(viewer)
+        events = read(viewer)
         checkStamps(events, faults)
         lags += [event.time - int(event.data.split()[0]) / 1e9 for event in journal.inWindow(events)]
     return _figures(journal, viewers * rate, lags, faults)

@@ -30,7 +30,7 @@ import process
 import rounds
 import secure
 from load import LoadError
-from paced import Bench, measureRelay, upstream
+from paced import Bench, measureFormat, measureRelay, upstream
 from questions import QUESTIONS, Question
 from servers import HERE, OURS, ROOT, Installation, Server, SkipError
 
@@ -53,7 +53,7 @@ def ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=options.folder if question.disk else None) as folder:
         place = Path(folder).resolve()
         pair = secure.makePair(place) if question.tls else None
-        port = process.freePort() if question.measure is measureRelay else 0
+        port = process.freePort() if question.measure in (measureFormat, measureRelay) else 0
         bench = Bench(parameters, ours, place, core, options.patience, pair, port)
         with upstream(bench):
             runs = measureAll(question, bench, options.only or question.only)

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import process
 from clients import firstOf
-from journal import Dechunker, Figures, Journal, judgePaced, judgeStamped, spread
+from journal import Dechunker, Figures, Journal, judgePaced, judgeStamped, spread, stampsOf
 from load import OPENING_PATIENCE, Load, Plan
 from process import Meter, Process
 from servers import PEERS, Installation, Makers, Server, ask, words
@@ -32,6 +32,21 @@ FIRST_WORD, FIRST_STAMP = b"word1", b" 1 "
 PROMPT = '{"prompt":"?"}'
 COMPLETION = '{"model":"m","messages":[{"role":"user","content":"?"}],"stream":true}'
 COMPLETIONS = "/v1/chat/completions"
+
+_MESSAGE = '{"id":"m","role":"user","content":"?"}'
+
+#: Requests for an answer of the upstream in other formats: path and body, by the name of the format.
+FORMATS = {
+    "openai": (COMPLETIONS, COMPLETION),
+    "completions": ("/v1/completions", '{"model":"m","prompt":"?","stream":true}'),
+    "responses": ("/v1/responses", '{"model":"m","input":"?","stream":true}'),
+    "messages": (
+        "/v1/messages",
+        '{"model":"m","max_tokens":1000,"messages":[{"role":"user","content":"?"}],"stream":true}',
+    ),
+    "ui": ("/api/chat", '{"id":"c","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"?"}]}]}'),
+    "agui": ("/agui", f'{{"threadId":"t","runId":"r","state":{{}},"tools":[],"context":[],"messages":[{_MESSAGE}]}}'),
+}
 
 
 @dataclass(slots=True)
@@ -144,6 +159,17 @@ def measureRelay(bench: Bench, server: Server) -> Figures:
         Load(replace(plan, seconds=6.0), atSecond=probe).run()
     first, own = median(through) * 1000, median(direct) * 1000
     return {**loadFigures(meter, viewers, judged), "first token": first, "direct": own, "added": first - own}
+
+
+def measureFormat(bench: Bench, server: Server) -> Figures:
+    """Measure the relay of an upstream's answers in the format that is the variant."""
+    p = bench.parameters
+    path, ask = FORMATS[server.variant]
+    with bench.start(server) as child:
+        one = Plan(child.port, path=path, ask=ask, seconds=0.5, rest=p.rest)
+        Load(one).run()
+        journal, meter = runLoad(child, replace(one, viewers=p.viewers, settle=1.0, seconds=p.seconds))
+    return loadFigures(meter, p.viewers, judgeStamped(journal, p.viewers, p.rate, stampsOf))
 
 
 def measureFirstByte(bench: Bench, server: Server) -> Figures:

@@ -161,6 +161,12 @@ def relay(bench: Bench) -> Makers:
     )
 
 
+def relayFormats(bench: Bench) -> Makers:
+    """Return ours for each format."""
+    options = (f"--upstream=http://{process.HOST}:{bench.upstream}/v1", "--linger", "1")
+    return bench.ours(*(lambda one, name=name: one.server(*options, variant=name) for name in paced.FORMATS))
+
+
 def short(bench: Bench) -> Makers:
     """Return every server with short streams, ours asked in two ways."""
     p, file = bench.parameters, bench.file(bench.parameters.count)

@@ -59,7 +59,8 @@ class ResponsesFormat(TranslatedFormat):
             streamLog: The log.
             number: Number of its first event.
         """
-        return ResponseTranslator(Identity(streamLog.name, int(streamLog.created), self._model), number)
+        identity = Identity(streamLog.name, int(streamLog.created), self._model)
+        return ResponseTranslator(identity, number, streamLog.account)
 
 
 classImplements(ResponsesFormat, IFormat)

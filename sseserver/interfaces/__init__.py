@@ -28,10 +28,19 @@ from sseserver.interfaces.sources import (
     Origin,
 )
 from sseserver.interfaces.stores import ILocalStore, IPersistence, IStreamStore
-from sseserver.interfaces.streams import IBeatingFormat, IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
+from sseserver.interfaces.streams import (
+    ByteCount,
+    IBeatingFormat,
+    IEntryBuffer,
+    IFormat,
+    IRendering,
+    IStreamLog,
+    Viewer,
+)
 
 __all__ = [
     "ANYONE",
+    "ByteCount",
     "Grant",
     "IAuthenticator",
     "IBeatingFormat",

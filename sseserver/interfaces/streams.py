@@ -23,6 +23,17 @@ from sseserver.values import (
 )
 
 
+class ByteCount(Protocol):
+    """
+    Counts bytes that are kept.
+
+    Attributes:
+        used: The bytes.
+    """
+
+    used: int
+
+
 class Viewer(Protocol):
     """
     One viewer, as a stream log sees it.
@@ -149,6 +160,7 @@ class IStreamLog(Interface):
     sole: Viewer | None = Attribute("The viewer, if exactly one follows; otherwise `None`.")
     created: float = Attribute("When the stream was made, in seconds since 1970.")
     ended: float | None = Attribute("When the terminal entry became visible, in seconds since 1970; before, `None`.")
+    account: ByteCount = Attribute("Counts the bytes of the stream, and those that formats keep of it beside.")
     announced: float = Attribute("When viewers were woken last, in seconds on the ticker's clock.")
     onChange: Callable[[], None] | None = Attribute(
         "Called after a cursor or the set of viewers has changed, while a run is paused. A viewer calls it when it has "

@@ -4,6 +4,8 @@ Tests for `sseserver.formats.responses`.
 
 from __future__ import annotations
 
+import json
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.formats import ResponsesFormat
@@ -48,6 +50,20 @@ class ResponsesTests(SynchronousTestCase):
                 place = rendering.findEvent(number)
                 rest = place.events + readAll(rendering, place.cursor, ALL, True)[1]
                 self.assertEqual(rest, b"\n\n".join(events[number:]), number)
+
+    def test_counted(self) -> None:
+        """The text so far, which the end repeats, is counted with the stream as long as a rendering has it."""
+        piece = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "a" * 5000}
+        texts = {Kind.TOKEN: b"a" * 5000, Kind.RESPONSE_EVENT: json.dumps(piece).encode()}
+        for kind, data in texts.items():
+            streamLog = makeLog()
+            streamLog.append(kind, data)
+            before = streamLog.account.used
+            rendering = ResponsesFormat("parrot").render(streamLog)
+            readAll(rendering, 0, ALL, True)
+            self.assertTrue(5000 <= streamLog.account.used - before < 7000, streamLog.account.used)
+            del rendering
+            self.assertEqual(streamLog.account.used, before)
 
     def test_restart(self) -> None:
         """After a restart the response begins anew, with numbers that go on; whoever has text gets an error."""

@@ -75,8 +75,8 @@ class BenchmarkTests(SynchronousTestCase):
         self.assertGreater(runs["short"][0]["per second"], 0)
 
     def test_relay(self) -> None:
-        """Viewers of an upstream's answers get every token, in both formats."""
-        self.checkEvents(relay=2)
+        """Viewers of an upstream's answers get every token, in every format."""
+        self.checkEvents(relay=2, relay_formats=6)
 
     def test_kept(self) -> None:
         """The questions of what is kept, printed or only waited for are answered."""

@@ -1,7 +1,20 @@
+cimport cython
+
+
+cdef class SharedText:
+    cdef object _account
+    cdef Py_ssize_t _counted
+    cdef public bytearray data
+
+    @cython.locals(size=Py_ssize_t, room=Py_ssize_t)
+    cpdef add(self, bytes piece)
+
+
 cdef class GrowingText:
-    cdef bytearray _data
+    cdef SharedText _shared
     cdef Py_ssize_t _size
 
+    @cython.locals(size=Py_ssize_t, shared=SharedText, known=Py_ssize_t)
     cpdef add(self, bytes text)
 
 
@@ -22,6 +35,7 @@ cdef class OutputItem:
 
 
 cdef class Output:
-    cdef dict _data
+    cdef object _account
     cdef object _name
+    cdef dict _texts
     cdef public list items

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sseserver.interfaces import ByteCount
+
+#: Bytes. Room that is counted for each text, at least.
+_ROOM = 1024
+
 #: Types of parts, and the member of each that has the text.
 TEXT, REFUSAL, SUMMARY = "output_text", "refusal", "summary_text"
 
@@ -20,6 +25,42 @@ _PREFIXES = {MESSAGE: "msg", REASONING: "rs", CALL: "fc"}
 IN_PROGRESS, COMPLETED, INCOMPLETE = "in_progress", "completed", "incomplete"
 
 
+class SharedText:
+    """
+    The bytes of a text that grows. Translators of one log share it.
+
+    They are counted as long as they are kept, with an eighth of them for the room to grow.
+
+    Args:
+        account: Counts them; `None` for nobody.
+
+    Attributes:
+        data: UTF-8. Only `add` changes it.
+    """
+
+    __slots__ = ("_account", "_counted", "data")
+
+    def __init__(self, account: ByteCount | None) -> None:
+        self.data = bytearray()
+        self._account = account
+        # Bytes that are counted already: counting each piece would cost every token.
+        self._counted = 0
+
+    def add(self, piece: bytes) -> None:
+        """Add a piece."""
+        self.data += piece
+        size = len(self.data)
+        if size > self._counted and self._account is not None:
+            room = size + max(_ROOM, size >> 3)
+            self._account.used += room - self._counted
+            self._counted = room
+
+    def __del__(self) -> None:
+        """Count the bytes no longer."""
+        if self._account is not None:
+            self._account.used -= self._counted
+
+
 class GrowingText:
     """
     A text to which pieces are added.
@@ -27,31 +68,32 @@ class GrowingText:
     Translators of one log add the same pieces, each up to its own place, so they share the bytes.
 
     Args:
-        data: UTF-8; may go on after this text.
+        shared: UTF-8; may go on after this text.
         size: Bytes of it that are this text.
     """
 
-    __slots__ = ("_data", "_size")
+    __slots__ = ("_shared", "_size")
 
-    def __init__(self, data: bytearray, size: int = 0) -> None:
-        self._data = data
+    def __init__(self, shared: SharedText, size: int = 0) -> None:
+        self._shared = shared
         self._size = size
 
     def fork(self) -> GrowingText:
         """Return a text that is the same now."""
-        return GrowingText(self._data, self._size)
+        return GrowingText(self._shared, self._size)
 
     def add(self, text: bytes) -> None:
         """Add a piece, UTF-8."""
-        size = self._size + len(text)
-        if size > len(self._data):
+        size, shared = self._size + len(text), self._shared
+        known = len(shared.data)
+        if size > known:
             # Another translator may have got further, even into the middle of a text that this one skips.
-            self._data += text[len(self._data) - self._size :]
+            shared.add(text[known - self._size :])
         self._size = size
 
     def read(self) -> str:
         """Return the text."""
-        return self._data[: self._size].decode("utf-8")
+        return self._shared.data[: self._size].decode("utf-8")
 
 
 class OutputPart:
@@ -152,24 +194,26 @@ class Output:
 
     Args:
         name: Name of the response: part of the IDs of its items.
+        account: Counts the bytes of the texts; `None` for nobody.
 
     Attributes:
         items: The items.
     """
 
-    __slots__ = ("_data", "_name", "items")
+    __slots__ = ("_account", "_name", "_texts", "items")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, account: ByteCount | None = None) -> None:
         self._name = name
+        self._account = account
         self.items: list[OutputItem] = []
-        # The bytes of the texts, by item and part: see `GrowingText`.
-        self._data: dict[tuple[int, int], bytearray] = {}
+        # The bytes of the texts, by item and part.
+        self._texts: dict[tuple[int, int], SharedText] = {}
 
     def fork(self) -> Output:
         """Return an output that is the same now."""
-        output = Output(self._name)
+        output = Output(self._name, self._account)
         output.items = [item.fork() for item in self.items]
-        output._data = self._data
+        output._texts = self._texts
         return output
 
     def addItem(self, type: str) -> OutputItem:
@@ -190,7 +234,11 @@ class Output:
         Returns:
             The part, whose text is empty.
         """
-        part = OutputPart(type, GrowingText(self._data.setdefault((item.index, len(item.parts)), bytearray())))
+        place = (item.index, len(item.parts))
+        shared = self._texts.get(place)
+        if shared is None:
+            shared = self._texts[place] = SharedText(self._account)
+        part = OutputPart(type, GrowingText(shared))
         item.parts.append(part)
         return part
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sseserver.errors import BodyTooLarge, SourceError
+from sseserver.interfaces import ByteCount
 from sseserver.jsontext import isDeep, toJSON
 from sseserver.protocols.chatcompletions.chunk import decodeValue, replaceSurrogates
-from sseserver.protocols.responses.output import IN_PROGRESS, INCOMPLETE, GrowingText
+from sseserver.protocols.responses.output import IN_PROGRESS, INCOMPLETE, GrowingText, SharedText
 from sseserver.protocols.responses.response import PREFIX, Identity, Outcome, describeResponse
 from sseserver.values import Reason
 
@@ -161,25 +162,28 @@ class PassedResponse:
     Args:
         identity: The members that come from the stream.
         asked: The members that come from the request.
+        account: Counts the bytes of the texts; `None` for nobody.
 
     Attributes:
         isOver: Whether the upstream has ended the response.
     """
 
     __slots__ = (
+        "_account",
         "_asked",
-        "_data",
         "_identity",
         "_ids",
         "_isWhole",
         "_items",
         "_parts",
         "_response",
+        "_shared",
         "_texts",
         "isOver",
     )
 
-    def __init__(self, identity: Identity, asked: Mapping[str, Any]) -> None:
+    def __init__(self, identity: Identity, asked: Mapping[str, Any], account: ByteCount | None = None) -> None:
+        self._account = account
         self._identity = identity
         self._asked = asked
         self._ids = {"id": msgspec.Raw(_join(PREFIX + identity.name))}
@@ -192,17 +196,17 @@ class PassedResponse:
         # The texts of items that are not complete; and their bytes, which all translators of the log share, by the
         # numbers of their first events.
         self._texts: dict[_Place, GrowingText] = {}
-        self._data: dict[int, bytearray] = {}
+        self._shared: dict[int, SharedText] = {}
         # Whether the response is the one of the end.
         self._isWhole = False
         self.isOver = False
 
     def fork(self) -> PassedResponse:
         """Return one that is the same now."""
-        other = PassedResponse(self._identity, self._asked)
+        other = PassedResponse(self._identity, self._asked, self._account)
         other._response, other._items, other._parts = self._response, self._items.copy(), self._parts.copy()
         other._texts = {place: text.fork() for place, text in self._texts.items()}
-        other._data, other._isWhole, other.isOver = self._data, self._isWhole, self.isOver
+        other._shared, other._isWhole, other.isOver = self._shared, self._isWhole, self.isOver
         return other
 
     def write(self, event: bytes, number: int) -> bytes:
@@ -287,8 +291,15 @@ class PassedResponse:
             place = _Place(_number(members, "output_index"), text.list, part, text.member, text.type)
             known = self._texts.get(place)
             if known is None:
-                known = self._texts[place] = GrowingText(self._data.setdefault(number, bytearray()))
+                known = self._texts[place] = GrowingText(self._findShared(number))
             known.add(replaceSurrogates(piece).encode("utf-8"))
+
+    def _findShared(self, number: int) -> SharedText:
+        """Return the bytes of the text that an event begins."""
+        shared = self._shared.get(number)
+        if shared is None:
+            shared = self._shared[number] = SharedText(self._account)
+        return shared
 
     def _describeItem(self, index: int) -> dict[str, Any]:
         """Return an item as far as it has got."""

@@ -1,12 +1,14 @@
 cimport cython
 
+from sseserver.protocols.chatcompletions.textframe cimport TextFrame
 from sseserver.protocols.responses.output cimport OutputPart
 from sseserver.protocols.responses.outputwriter cimport OutputWriter
 
 
 cdef class ResponseTranslator:
+    cdef object _account
     cdef object _asked
-    cdef object _frame
+    cdef TextFrame _frame
     cdef object _identity
     cdef object _outcome
     cdef object _passed

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sseserver.interfaces import ByteCount
 from sseserver.protocols.chatcompletions import (
     CallArguments,
     CallStart,
@@ -20,10 +21,10 @@ from sseserver.protocols.chatcompletions import (
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
-    TextFrame,
     Usage,
 )
 from sseserver.protocols.chatcompletions.deltas import readUsage
+from sseserver.protocols.chatcompletions.textframe import TextFrame
 from sseserver.protocols.responses.output import COMPLETED, IN_PROGRESS, INCOMPLETE, REFUSAL, SUMMARY, TEXT, Output
 from sseserver.protocols.responses.outputwriter import OutputWriter, writeEvent
 from sseserver.protocols.responses.passing import PassedResponse
@@ -58,9 +59,11 @@ class ResponseTranslator:
     Args:
         identity: The members that come from the stream.
         number: Number of the first event.
+        account: Counts the bytes of the texts so far, which the end repeats; `None` for nobody.
     """
 
     __slots__ = (
+        "_account",
         "_asked",
         "_frame",
         "_identity",
@@ -71,9 +74,10 @@ class ResponseTranslator:
         "_writer",
     )
 
-    def __init__(self, identity: Identity, number: int = 0) -> None:
+    def __init__(self, identity: Identity, number: int = 0, account: ByteCount | None = None) -> None:
         self._identity = identity
-        self._writer = OutputWriter(Output(identity.name), number)
+        self._account = account
+        self._writer = OutputWriter(Output(identity.name, account), number)
         self._asked: Mapping[str, Any] = {}
         # `None` before the first event.
         self._outcome: Outcome | None = None
@@ -85,7 +89,7 @@ class ResponseTranslator:
 
     def fork(self) -> ResponseTranslator:
         """See `Translator.fork`."""
-        other = ResponseTranslator(self._identity)
+        other = ResponseTranslator(self._identity, 0, self._account)
         other._asked, other._outcome, other._usage = self._asked, self._outcome, self._usage
         other._writer = self._writer.fork()
         other._reader, other._frame = self._reader.fork(), self._frame
@@ -157,7 +161,7 @@ class ResponseTranslator:
         """Write an entry of an upstream whose events pass. The end is written if the upstream has not written it."""
         passed = self._passed
         if passed is None:
-            passed = self._passed = PassedResponse(self._identity, self._asked)
+            passed = self._passed = PassedResponse(self._identity, self._asked, self._account)
             self._outcome = None
         writer = self._writer
         if kind == _RESPONSE_EVENT:

@@ -6,7 +6,16 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.protocols.responses.output import COMPLETED, MESSAGE, TEXT, GrowingText, OutputItem, OutputPart
+from sseserver.protocols.responses.output import (
+    COMPLETED,
+    MESSAGE,
+    TEXT,
+    GrowingText,
+    OutputItem,
+    OutputPart,
+    SharedText,
+)
+from sseserver.streams.account import Account
 
 
 class GrowingTextTests(SynchronousTestCase):
@@ -14,8 +23,8 @@ class GrowingTextTests(SynchronousTestCase):
 
     def test_shared(self) -> None:
         """Each text ends at its own place; pieces that another one has added are not added again."""
-        data = bytearray()
-        first = GrowingText(data)
+        shared = SharedText(None)
+        first = GrowingText(shared)
         first.add(b"ab")
         second = first.fork()
         second.add(b"cd")
@@ -24,7 +33,21 @@ class GrowingTextTests(SynchronousTestCase):
         # A piece that reaches beyond what is there.
         first.add(b"cdefgh")
         self.assertEqual((first.read(), second.read()), ("abcdefgh", "abcdef"))
-        self.assertEqual(data, b"abcdefgh")
+        self.assertEqual(shared.data, b"abcdefgh")
+
+    def test_counted(self) -> None:
+        """The bytes of a text are counted once, with room to grow, and no longer than any text has them."""
+        account = Account()
+        first = GrowingText(SharedText(account))
+        self.assertEqual(account.used, 0)
+        for _ in range(100):
+            first.add(bytes(1000))
+            second = first.fork()
+        self.assertTrue(100_000 <= account.used < 120_000, account.used)
+        del first
+        self.assertGreaterEqual(account.used, 100_000)
+        del second
+        self.assertEqual(account.used, 0)
 
 
 class ItemTests(SynchronousTestCase):
@@ -33,7 +56,7 @@ class ItemTests(SynchronousTestCase):
     def test_fork(self) -> None:
         """A fork of an item in progress has parts of its own; a finished one does not change."""
         item = OutputItem(MESSAGE, "msg_1", 0)
-        part = OutputPart(TEXT, GrowingText(bytearray()))
+        part = OutputPart(TEXT, GrowingText(SharedText(None)))
         item.parts.append(part)
         fork = item.fork()
         part.text.add(b"a")
