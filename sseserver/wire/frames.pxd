@@ -15,6 +15,17 @@ cdef inline bint hasLineEnd(bytes text) except -1:
     return memchr(start, 10, size) != NULL or memchr(start, 13, size) != NULL
 
 
+cdef inline bint isPlain(bytes text) except -1:
+    cdef const unsigned char* place = <const unsigned char*> PyBytes_AS_STRING(text)
+    cdef const unsigned char* end = place + PyBytes_GET_SIZE(text)
+    cdef bint found = True
+    while place < end:
+        # Without a branch, so that many bytes are looked at together.
+        found &= (place[0] >= 32) & (place[0] < 127) & (place[0] != 34) & (place[0] != 92)
+        place += 1
+    return found
+
+
 # Writes the digits of a number before `end`, and returns the place of the first one.
 @cython.cdivision(True)
 cdef inline char* _writeDigits(char* end, size_t number, size_t base) noexcept:
@@ -50,6 +61,37 @@ cdef inline bytes writeTextEvent(bytes epoch, Py_ssize_t number, bytes text):
     place += size
     memcpy(place, b"\n\n", 2)
     return event
+
+
+cdef inline bytes writeNumbered(bytes before, Py_ssize_t number, bytes between, bytes text, bytes behind):
+    cdef char digits[24]
+    cdef char* first = _writeDigits(digits + 24, number, 10)
+    cdef Py_ssize_t count = digits + 24 - first
+    cdef Py_ssize_t beforeSize = PyBytes_GET_SIZE(before)
+    cdef Py_ssize_t betweenSize = PyBytes_GET_SIZE(between)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
+    cdef Py_ssize_t behindSize = PyBytes_GET_SIZE(behind)
+    cdef bytes event = PyBytes_FromStringAndSize(NULL, beforeSize + count + betweenSize + size + behindSize)
+    cdef char* place = PyBytes_AS_STRING(event)
+    memcpy(place, PyBytes_AS_STRING(before), beforeSize)
+    place += beforeSize
+    memcpy(place, first, count)
+    place += count
+    memcpy(place, PyBytes_AS_STRING(between), betweenSize)
+    place += betweenSize
+    memcpy(place, PyBytes_AS_STRING(text), size)
+    place += size
+    memcpy(place, PyBytes_AS_STRING(behind), behindSize)
+    return event
+
+
+cdef inline list writeAllNumbered(bytes before, Py_ssize_t number, bytes between, list texts, bytes behind):
+    cdef list events = []
+    cdef bytes text
+    for text in texts:
+        events.append(writeNumbered(before, number, between, text, behind))
+        number += 1
+    return events
 
 
 cdef inline bytes writeChunk(bytes data):

@@ -23,6 +23,11 @@ def hasLineEnd(text: bytes) -> bool:
     return b"\n" in text or b"\r" in text
 
 
+def isPlain(text: bytes) -> bool:
+    """Return whether a text is ASCII that stands in a string of JSON as it is, and is printable."""
+    return text.isascii() and text.decode("ascii").isprintable() and b'"' not in text and b"\\" not in text
+
+
 def writeTextEvent(epoch: bytes, number: int, text: bytes) -> bytes:
     """
     Write an event of the default type.
@@ -33,6 +38,39 @@ def writeTextEvent(epoch: bytes, number: int, text: bytes) -> bytes:
         text: Its data, UTF-8, without line ends.
     """
     return b"id: %b-%d\ndata: %b\n\n" % (epoch, number, text)
+
+
+def writeNumbered(before: bytes, number: int, between: bytes, text: bytes, behind: bytes) -> bytes:
+    """
+    Write an event with a number and a text, each at its place in constant bytes.
+
+    Args:
+        before: What stands before the number.
+        number: The number; not negative.
+        between: What stands between the number and the text.
+        text: The text, as it is written in the event.
+        behind: What stands behind the text.
+    """
+    return b"%b%d%b%b%b" % (before, number, between, text, behind)
+
+
+def writeAllNumbered(before: bytes, number: int, between: bytes, texts: list[bytes], behind: bytes) -> list[bytes]:
+    """
+    Write events with consecutive numbers as `writeNumbered` does.
+
+    Args:
+        before: See `writeNumbered`.
+        number: The number of the first event.
+        between: See `writeNumbered`.
+        texts: The text of each.
+        behind: See `writeNumbered`.
+    """
+    template = b"%b%%d%b%%b%b" % (
+        before.replace(b"%", b"%%"),
+        between.replace(b"%", b"%%"),
+        behind.replace(b"%", b"%%"),
+    )
+    return [template % event for event in enumerate(texts, number)]
 
 
 def writeChunk(data: bytes) -> bytes:

@@ -11,6 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.formats import CompletionsFormat
 from sseserver.interfaces import IFormat
+from sseserver.protocols.completions import TextWriter
+from sseserver.streams.entries import packChunk
 from sseserver.streams.log import StreamLog
 from sseserver.testing import FormatContract
 from sseserver.values import Kind
@@ -73,6 +75,20 @@ class CompletionsTests(SynchronousTestCase):
             [chunk("One "), chunk("\u00e9\u2028"), {**chunk(""), "choices": [], "usage": {"total_tokens": 3}}],
         )
         self.assertEqual([event.id.rpartition("-")[2] for event in chunks], ["2", "3", "5"])
+
+    def test_alike(self) -> None:
+        """Chunks that differ in nothing but the text are converted as each of them is by itself."""
+        writer = TextWriter(f"chatcmpl-{EPOCH}", CREATED, "parrot")
+        streamLog, expected = makeLog(), []
+        texts = ["a", 'b"\n', "\u00e9", "c", "d" * 3000, "e", "f"]
+        for number, text in enumerate([*texts, *texts]):
+            choices = [{"delta": {"content": text}}, {"index": 1, "delta": {"content": "a"}}]
+            data = json.dumps({"id": "u-1", "model": f"m{number // 10}", "choices": choices}).encode()
+            streamLog.append(*packChunk(data, text))
+            expected.append(writer.convert(data, text))
+        found = [event.data.encode() for event in self.read(streamLog)]
+        self.assertEqual(found, expected)
+        self.assertEqual(json.loads(found[3])["choices"][0]["text"], "c")
 
     def test_failure(self) -> None:
         """A failure is an error in place of a chunk."""

@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.formats.events import EventsFormat
+from sseserver.formats.responses import ResponsesFormat
 from sseserver.speedups.body import Outbox
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import StreamLog
@@ -13,6 +14,7 @@ from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import Kind
 from sseserver.wire import frames
+from tests.protocols.responses.judge import readEvents
 
 #: Sizes around those at which a chunk's size gets another digit.
 SIZES = (1, 9, 10, 15, 16, 255, 256, 4095, 4096, 65_535, 65_536)
@@ -46,6 +48,43 @@ class FramesTests(SynchronousTestCase):
             log.append(Kind.TOKEN, token)
             expected = frames.writeTextEvent(epoch.encode(), number, token) if token else b""
             self.assertEqual(rendering.read(number - 1, 1 << 20, False).data, expected)
+
+    def test_writeNumbered(self) -> None:
+        """Number and text stand between the constant bytes; of several events each has the next number."""
+        self.assertEqual(frames.writeNumbered(b"%d", 0, b"%b", b"", b"c%"), b"%d0%bc%")
+        numbered = [frames.writeNumbered(b"a%", number, b"%b", b"x" * number, b"%") for number in range(9, 111)]
+        texts = [b"x" * number for number in range(9, 111)]
+        self.assertEqual(frames.writeAllNumbered(b"a%", 9, b"%b", texts, b"%"), numbered)
+
+    def test_eventsOfResponses(self) -> None:
+        """The format `responses` writes the same, one by one and together."""
+        log = StreamLog("a", makeEpoch(), Ticker(Clock(), 0.01), 1 << 20)
+        form, alone = ResponsesFormat("m"), []
+        rendering = form.render(log)
+        for number in range(1200):
+            log.append(Kind.TOKEN, b"%d" % number if number % 100 else '"%d\n\u00e9'.encode())
+            alone.append(rendering.read(number, 1 << 20, True).data)
+        self.assertEqual(ResponsesFormat("m").render(log).read(0, 1 << 20, True).data, b"".join(alone))
+        event = alone[1].replace(b":5,", b":%d,").replace(b'"1"', b'"%d"')
+        self.assertEqual(
+            [alone[number] for number in (7, 1199)], [event % (number + 4, number) for number in (7, 1199)]
+        )
+
+    def test_isPlain(self) -> None:
+        """Text is plain if JSON has it unchanged between quotes, and if it is in ASCII."""
+        plain = [byte for byte in range(256) if frames.isPlain(b"a" + bytes((byte,)) + b"b")]
+        self.assertEqual(plain, [byte for byte in range(32, 127) if byte not in b'"\\'])
+        self.assertTrue(frames.isPlain(b""))
+
+    def test_plainTexts(self) -> None:
+        """Texts that are plain stand in events as JSON has them; so do the others."""
+        for byte in range(128):
+            log = StreamLog("a", makeEpoch(), Ticker(Clock(), 0.01), 1 << 20)
+            texts = [chr(byte) * count for count in range(1, 5)]
+            for text in texts:
+                log.append(Kind.TOKEN, text.encode())
+            events = readEvents(ResponsesFormat("m").render(log).read(0, 1 << 20, True).data)
+            self.assertEqual([event["delta"] for event in events[4:]], texts)
 
     def test_hasLineEnd(self) -> None:
         """LF and CR are line ends, and nothing else is."""

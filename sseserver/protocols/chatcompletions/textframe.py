@@ -83,19 +83,24 @@ class TextFrame:
             self._tries = _TRIES
         return texts
 
-    def learn(self, data: bytes) -> None:
+    def learn(self, data: bytes) -> bool:
         """
         Learn the frame of a chunk.
 
         Args:
             data: The data of an entry, whose chunk adds nothing but its text.
+
+        Returns:
+            Whether it was learned, in place of the one before.
         """
         if not self._tries or len(data) > _LEARNED:
-            return
+            return False
         chunk, _, text = data.partition(b"\n")
         place = chunk.rfind(b'"%b"' % text) + 1
-        if place and text:
-            self._tries -= 1
-            self._before = chunk[:place]
-            self._behind = chunk[place + len(text) :] + b"\n"
-            self._size = len(self._before) + len(self._behind)
+        if not place or not text:
+            return False
+        self._tries -= 1
+        self._before = chunk[:place]
+        self._behind = chunk[place + len(text) :] + b"\n"
+        self._size = len(self._before) + len(self._behind)
+        return True

@@ -1,6 +1,7 @@
 cimport cython
 
 from sseserver.protocols.responses.output cimport Output, OutputPart
+from sseserver.wire cimport frames
 
 
 cdef class OutputWriter:
@@ -15,4 +16,5 @@ cdef class OutputWriter:
     @cython.locals(number=Py_ssize_t)
     cdef bytes writePiece(self, OutputPart part, bytes text)
     cpdef bint skip(self, bytes text, Py_ssize_t count) except -1
+    @cython.locals(number=Py_ssize_t, whole=bytes)
     cpdef list writeTexts(self, list texts)

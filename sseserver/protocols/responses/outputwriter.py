@@ -23,6 +23,7 @@ from sseserver.protocols.responses.output import (
     OutputItem,
     OutputPart,
 )
+from sseserver.wire import frames
 
 #: Begin of the types of the events of a part, by the type of the part.
 _EVENTS = {TEXT: "response.output_text", REFUSAL: "response.refusal", SUMMARY: "response.reasoning_summary_text"}
@@ -88,7 +89,7 @@ class OutputWriter:
         self.number = number + 1
         # A template, not `write`: this is done for every token of every stream.
         piece = toJSON(text.decode("utf-8"))
-        return b"%b%d%b%b%b" % (self._lead, number, self._middle, piece, self._tail)
+        return frames.writeNumbered(self._lead, number, self._middle, piece, self._tail)
 
     def skip(self, text: bytes, count: int) -> bool:
         """See `TextTranslator.skip`."""
@@ -100,12 +101,12 @@ class OutputWriter:
 
     def writeTexts(self, texts: list[bytes]) -> list[bytes]:
         """See `TextTranslator.writeTexts`."""
-        number, lead, middle, tail = self.number, self._lead, self._middle, self._tail
-        if not self.skip(b"".join(texts), len(texts)):
+        number, whole = self.number, b"".join(texts)
+        if not self.skip(whole, len(texts)):
             return []
-        # As in `writePiece`, without a call for each.
-        template = b"%b%%d%b%%b%b" % (lead.replace(b"%", b"%%"), middle.replace(b"%", b"%%"), tail)
-        return [template % event for event in enumerate(quoteAll(texts), number)]
+        if frames.isPlain(whole):
+            return frames.writeAllNumbered(self._lead, number, self._middle + b'"', texts, b'"' + self._tail)
+        return frames.writeAllNumbered(self._lead, number, self._middle, quoteAll(texts), self._tail)
 
     def addText(self, type: str, text: bytes, events: list[bytes]) -> None:
         """
