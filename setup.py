@@ -51,6 +51,7 @@ COMPILED = (
     "protocols.agui.run",
     "protocols.answerparts",
     "protocols.chatcompletions.textframe",
+    "protocols.messages.translation",
     "protocols.uimessages.message",
     "protocols.responses.output",
     "protocols.responses.outputwriter",

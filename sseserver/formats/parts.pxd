@@ -1,10 +1,11 @@
 cimport cython
 
 from sseserver.protocols.answerparts cimport AnswerParts
+from sseserver.protocols.chatcompletions.textframe cimport TextFrame
 
 
 cdef class PartTranslator:
-    cdef object _frame
+    cdef TextFrame _frame
     cdef AnswerParts _parts
     cdef object _reader
 

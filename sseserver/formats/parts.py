@@ -8,7 +8,8 @@ import json
 
 from sseserver.formats.rendering import describeFailure
 from sseserver.protocols.answerparts import AnswerParts
-from sseserver.protocols.chatcompletions import DeltaReader, TextDelta, TextFrame
+from sseserver.protocols.chatcompletions import DeltaReader, TextDelta
+from sseserver.protocols.chatcompletions.textframe import TextFrame
 from sseserver.streams.entries import unpack
 from sseserver.values import Kind
 

@@ -8,6 +8,7 @@ from sseserver.interfaces.reading cimport Reading
 
 cdef class TranslatedRendering(EntryRendering):
     cdef object __weakref__
+    cdef Place _place
     cdef dict _places
     cdef TranslatedLog _translated
 
@@ -19,5 +20,7 @@ cdef class TranslatedRendering(EntryRendering):
     cdef list _writeRow(self, Place place, Py_ssize_t last)
     cdef bytes _write(self, Py_ssize_t number, list events)
     cdef Place _find(self, Py_ssize_t cursor)
-    @cython.locals(places=dict)
+    @cython.locals(place=Place)
+    cdef Place _take(self, Py_ssize_t cursor)
+    @cython.locals(before=Place, places=dict)
     cdef _keep(self, Place place)

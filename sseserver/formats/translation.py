@@ -59,7 +59,7 @@ class TranslatedRendering(EntryRendering):
         unread: Kinds of the entries that they do not get.
     """
 
-    __slots__ = ("__weakref__", "_places", "_translated")
+    __slots__ = ("__weakref__", "_place", "_places", "_translated")
 
     hasIDs: ClassVar[bool] = False
     readsInput: ClassVar[bool] = False
@@ -75,7 +75,9 @@ class TranslatedRendering(EntryRendering):
             takesTexts=self.takesTexts,
             unread=self.unread,
         )
-        # The places up to which viewers have read, by their entries.
+        # The places up to which viewers have read: the newest one, and the others by their entries. The viewer of a
+        # stream of its own needs no dictionary, which would be one more thing to touch for each token.
+        self._place: Place | None = None
         self._places: dict[int, Place] = {}
 
     def writeFailure(self, reason: str, message: str) -> bytes:
@@ -113,7 +115,7 @@ class TranslatedRendering(EntryRendering):
             GapError: They cannot be counted, since entries are no longer kept.
             ReadingUnfinished: Ask again in another turn.
         """
-        place = self._places.get(self._log.last) or self._translated.find(self._log.last)
+        place = self._take(self._log.last) or self._translated.find(self._log.last)
         self._keep(place)
         return place.count
 
@@ -226,7 +228,7 @@ class TranslatedRendering(EntryRendering):
             ViewerRefused: Entries after the cursor are no longer kept.
             ReadingUnfinished: See `TranslatedLog.find`.
         """
-        place = self._places.pop(cursor, None)
+        place = self._take(cursor)
         if place is not None and cursor + 1 >= self._buffer.first:
             return place
         try:
@@ -235,12 +237,22 @@ class TranslatedRendering(EntryRendering):
             message = f"{describeGap(gap).partition('.')[0]}: the answer cannot be whole."
             raise ViewerRefused(self.writeFailure(gap.reason, message)) from None
 
+    def _take(self, cursor: int) -> Place | None:
+        """Return the place after an entry if it is kept, and keep it no longer."""
+        place = self._place
+        if place is None or place.at != cursor:
+            return self._places.pop(cursor, None)
+        self._place = None
+        return place
+
     def _keep(self, place: Place) -> None:
         """Keep a place for the viewers that stand there."""
-        places = self._places
-        places[place.at] = place
-        if len(places) > MOST_PLACES:
-            del places[next(iter(places))]
+        before, self._place = self._place, place
+        if before is not None:
+            places = self._places
+            places[before.at] = before
+            if len(places) >= MOST_PLACES:
+                del places[next(iter(places))]
 
 
 classImplements(TranslatedRendering, IRendering)

@@ -22,11 +22,11 @@ from sseserver.protocols.chatcompletions import (
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
-    TextFrame,
     Usage,
     readModel,
     readUsage,
 )
+from sseserver.protocols.chatcompletions.textframe import TextFrame
 from sseserver.protocols.messages.problems import convertProblem, writeProblem
 from sseserver.protocols.messages.reasons import convertReason, convertUsage
 from sseserver.values import Kind
