@@ -2,7 +2,7 @@
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8String
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcmp, memcpy
 
 
 cdef inline bytes encodeText(object text):
@@ -92,6 +92,31 @@ cdef inline list writeAllNumbered(bytes before, Py_ssize_t number, bytes between
         events.append(writeNumbered(before, number, between, text, behind))
         number += 1
     return events
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef inline list findFramed(bytes data, list bounds, bytes before, bytes behind):
+    cdef list texts = []
+    cdef const char* place = PyBytes_AS_STRING(data)
+    cdef Py_ssize_t beforeSize = PyBytes_GET_SIZE(before)
+    cdef Py_ssize_t behindSize = PyBytes_GET_SIZE(behind)
+    cdef Py_ssize_t start = 0
+    cdef Py_ssize_t index, end, size
+    cdef const char* text
+    for index in range(1, len(bounds)):
+        end = bounds[index]
+        # That of both texts; then that of one.
+        size = end - start - beforeSize - behindSize
+        if size <= 0 or size & 1 or end > PyBytes_GET_SIZE(data) or memcmp(place + start, PyBytes_AS_STRING(before), beforeSize):
+            break
+        size >>= 1
+        text = place + start + beforeSize
+        if memcmp(text + size, PyBytes_AS_STRING(behind), behindSize) or memcmp(text, place + end - size, size):
+            break
+        texts.append(PyBytes_FromStringAndSize(text, size))
+        start = end
+    return texts
 
 
 cdef inline bytes writeChunk(bytes data):

@@ -73,6 +73,32 @@ def writeAllNumbered(before: bytes, number: int, between: bytes, texts: list[byt
     return [template % event for event in enumerate(texts, number)]
 
 
+def findFramed(data: bytes, bounds: list[int], before: bytes, behind: bytes) -> list[bytes]:
+    """
+    Return the texts of consecutive pieces, each of which is `before`, its text, `behind`, and its text again.
+
+    Args:
+        data: The pieces.
+        bounds: Where each piece begins and ends in it.
+        before: At least one byte.
+        behind: At least one byte.
+
+    Returns:
+        The texts of the first pieces, none of them empty, up to a piece that is something else.
+    """
+    texts: list[bytes] = []
+    start, around = 0, len(before) + len(behind)
+    for end in bounds[1:]:
+        # That of both texts.
+        size = end - start - around
+        text = data[end - (size >> 1) : end]
+        if size <= 0 or size & 1 or not data.startswith(before + text + behind, start):
+            break
+        texts.append(text)
+        start = end
+    return texts
+
+
 def writeChunk(data: bytes) -> bytes:
     """
     Frame data as a chunk: chunk-size CRLF chunk-data CRLF (RFC 9112, 7.1).

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.formats.events import EventsFormat
 from sseserver.formats.responses import ResponsesFormat
+from sseserver.protocols.chatcompletions import TextFrame
 from sseserver.speedups.body import Outbox
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import StreamLog
@@ -69,6 +72,32 @@ class FramesTests(SynchronousTestCase):
         self.assertEqual(
             [alone[number] for number in (7, 1199)], [event % (number + 4, number) for number in (7, 1199)]
         )
+
+    def test_findFramed(self) -> None:
+        """Texts are found between their frame and a second copy, up to a piece that is anything else."""
+        pieces = [b"<" + text + b">" + text for text in (b"a", b"<>", "\u00e9".encode(), b"b" * 300)]
+        bounds = [0, *accumulate(map(len, pieces))]
+        texts = [piece[len(piece) // 2 + 1 :] for piece in pieces]
+        self.assertEqual(frames.findFramed(b"".join(pieces), bounds, b"<", b">"), texts)
+        for other in (b"", b"<", b"<>", b"<a>b", b"(a>a", b"<a)a", b"<a>ba", b"<aa>a", b"<a>aa"):
+            data = b"".join([*pieces, other, pieces[0]])
+            ends = [*bounds, bounds[-1] + len(other), len(data)]
+            self.assertEqual(frames.findFramed(data, ends, b"<", b">"), texts, other)
+
+    def test_textsOfChunks(self) -> None:
+        """A frame finds the texts as `findFramed` does."""
+        frame = TextFrame()
+        entries = [b'{"a":"%d"}\n%d' % (number, number if number % 300 else 0) for number in range(1, 1001)]
+        frame.learn(entries[0])
+        at, found = 1, [b"1"]
+        while at < len(entries):
+            bounds = [0, *accumulate(map(len, entries[at:]))]
+            data = b"".join(entries[at:])
+            texts = frame.findAll(data, bounds)
+            self.assertEqual(texts, frames.findFramed(data, bounds, b'{"a":"', b'"}\n')[: len(texts)])
+            found += texts or [b"?"]
+            at += len(texts) or 1
+        self.assertEqual(found, [b"%d" % number if number % 300 else b"?" for number in range(1, 1001)])
 
     def test_isPlain(self) -> None:
         """Text is plain if JSON has it unchanged between quotes, and if it is in ASCII."""

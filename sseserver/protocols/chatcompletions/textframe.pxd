@@ -1,5 +1,7 @@
 cimport cython
 
+from sseserver.wire cimport frames
+
 
 cdef class TextFrame:
     cdef bytes _before
@@ -10,5 +12,5 @@ cdef class TextFrame:
 
     @cython.locals(before=bytes, start=Py_ssize_t, length=Py_ssize_t, size=Py_ssize_t, text=bytes)
     cpdef bytes find(self, bytes data)
-    @cython.locals(before=bytes, behind=bytes, end=Py_ssize_t, found=Py_ssize_t, length=Py_ssize_t, many=Py_ssize_t, size=Py_ssize_t, start=Py_ssize_t, text=bytes, texts=list)
+    @cython.locals(found=Py_ssize_t, many=Py_ssize_t, texts=list)
     cpdef list findAll(self, bytes data, list bounds)

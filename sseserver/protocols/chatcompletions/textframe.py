@@ -7,6 +7,8 @@ of the data of an entry, without reading the JSON of its chunk. The formats of o
 
 from __future__ import annotations
 
+from sseserver.wire import frames
+
 #: Bytes. Larger chunks are not learned: their frame would be kept as long as the answer lasts.
 _LEARNED = 2048
 
@@ -66,18 +68,9 @@ class TextFrame:
         Returns:
             The texts of the first entries, up to one whose chunk is to be read, or as many as are looked at together.
         """
-        before, behind, size, many = self._before, self._behind, self._size, min(len(bounds) - 1, self._many)
-        texts: list[bytes] = []
-        start = found = 0
-        while size and found < many:
-            end = bounds[found + 1]
-            length = (end - start - size) >> 1
-            text = data[end - length : end]
-            if length <= 0 or not data.startswith(before + text + behind, start):
-                break
-            texts.append(text)
-            start = end
-            found += 1
+        many = min(len(bounds) - 1, self._many)
+        texts = frames.findFramed(data, bounds[: many + 1], self._before, self._behind) if self._size else []
+        found = len(texts)
         self._many = max(_FEW, min(_MOST, 2 * found) if found == many else found)
         if found:
             self._tries = _TRIES
