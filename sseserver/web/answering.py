@@ -18,10 +18,11 @@ async def holdHead(
     service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat, principal: Principal
 ) -> None:
     """
-    Hold the head of a streamed answer until the first entry.
+    Hold the head of a streamed answer until the first entry that its format may write.
 
     So a run that fails before it gets the status of its error. The head is held no longer than a heartbeat interval:
-    clients and proxies give up on a silent server.
+    clients and proxies give up on a silent server. The entries before count as read: the run would pause at a large
+    one, and the first entry would never come.
 
     Args:
         service: The service of the run.
@@ -37,7 +38,8 @@ async def holdHead(
     limit = service.settings.heartbeat
 
     def read(cursor: int) -> tuple[int, bool]:
-        return cursor, streamLog.last > countBefore(streamLog)
+        before = min(countBefore(streamLog), streamLog.last)
+        return max(cursor, before), streamLog.last > before
 
     await service.viewers.wait(request, streamLog, form, read, limit, principal)
     refused = refusal(streamLog)
