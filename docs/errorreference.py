@@ -120,7 +120,8 @@ ADVICE = {
     ),
     "events_gone": Advice(
         "A response cannot be continued after this event: what follows is no longer kept, or is void.",
-        "Read the response from its start, or get it as a whole.",
+        "If the answer has begun anew, read its events from the start. If events were trimmed, read the stream that "
+        "`Content-Location` names, which has what is left, or start the server with a larger `--window`.",
     ),
     "offset_gone": Advice(
         "A reader of Durable Streams cannot continue after its offset: what follows is no longer kept, was lost, or "
@@ -271,7 +272,7 @@ A browser that opens such a URL gets the message as a small HTML page instead: a
 
 ## Sending a request again
 
-* 429 and 503 have the header `Retry-After`, in seconds. Wait that long.
+* 429 and 503 have the header `Retry-After`, in seconds, unless a retry cannot help. Wait that long.
 * Other statuses below 500 stay as they are until the request changes; `request_timeout` is the
   exception.
 * The header `x-should-retry: false` says that a retry cannot help, whatever the status is.

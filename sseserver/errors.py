@@ -282,7 +282,8 @@ class SourceError(SSEServerError):
         reason: One word for programs: a `Reason`, or a word of the source's own.
         status: HTTP status for a client that has received nothing of the answer yet: 400 to 599.
             Anything else is 502.
-        retryAfter: Whole seconds until the client may retry; anything else means that they are not known.
+        retryAfter: Whole seconds until the client may retry; anything else means that they are not known. With the
+            status 429 or 503 they are those of `Overloaded` then, unless the same request would fail again.
         details: Code, type and member that the answer names; by default the code is the reason.
 
     Attributes:
@@ -310,6 +311,8 @@ class SourceError(SSEServerError):
             # The server was stopped, and this one or another can serve the request soon.
             status, retryAfter = Overloaded.status, Overloaded.retryAfter
         self.status = status or SourceError.status
+        if retryAfter is None and self.status in (429, 503) and not details.final:
+            retryAfter = Overloaded.retryAfter
         self.retryAfter = retryAfter
         if self.status < 500:
             self.type = "rate_limit_error" if self.status == 429 else "invalid_request_error"

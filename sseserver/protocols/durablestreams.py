@@ -116,11 +116,13 @@ def _readParameter(arguments: Mapping[bytes, Sequence[bytes]], name: str) -> str
     Read a parameter that may be given once.
 
     Raises:
-        BadRequest: It is given several times.
+        BadRequest: It is given several times, or is empty.
     """
     values = arguments.get(name.encode("ascii"), ())
     if len(values) > 1:
         raise BadRequest(f"The parameter {name} must be given once.")
+    if values and not values[0]:
+        raise BadRequest(f"The parameter {name} is empty. Give it a value, or leave it out.")
     return values[0].decode("utf-8", "replace") if values else None
 
 

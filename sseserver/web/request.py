@@ -59,23 +59,30 @@ def readPath(request: Request) -> str:
 
 def readParameter(request: Request, name: bytes) -> str | None:
     """
-    Read a parameter of the query string; of repeated ones, the last.
+    Read a parameter of the query string.
 
     Args:
         request: Its URL may have the parameter.
         name: Name of the parameter.
 
     Returns:
-        The value, or `None` if the parameter is missing or empty.
+        The value, or `None` if the parameter is missing.
 
     Raises:
-        BadRequest: The value is not UTF-8.
+        BadRequest: It is given several times, or the value is empty or not UTF-8.
     """
     values = request.args.get(name)
+    if not values:
+        return None
+    if len(values) > 1:
+        raise BadRequest(f"The parameter {name.decode('ascii')} must be given once.")
     try:
-        return (values[-1].decode("utf-8") or None) if values else None
+        value: str = values[0].decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequest(f"The parameter {name.decode('ascii')} is not UTF-8.") from None
+    if not value:
+        raise BadRequest(f"The parameter {name.decode('ascii')} is empty. Give it a value, or leave it out.")
+    return value
 
 
 def readHeader(request: Request, name: bytes) -> str | None:

@@ -56,7 +56,7 @@ class TableTests(SynchronousTestCase):
         self.assertIsInstance(sink.result, Failure, case.name)
         error = sink.result.value
         self.assertIsInstance(error, SourceError, f"{case.name}: {sink.result}")
-        self.assertEqual((error.reason, error.retryAfter), (case.reason, case.retryAfter), case.name)
+        self.assertEqual((error.reason, error.toEntry().get("retryAfter")), (case.reason, case.retryAfter), case.name)
         if case.status != 200:
             self.assertEqual(error.status or 502, case.status, case.name)
         message = str(error)

@@ -127,9 +127,13 @@ class RefusalTests(SynchronousTestCase):
             self.assertEqual(SourceError.fromEntry(made.toEntry()).final, final)
 
     def test_retryAfter(self) -> None:
-        """`Retry-After` is rounded up and bounded; an unknown one stays unknown."""
-        for told, passedOn in ((0, None), (0.2, 1), (7, 7), (1e9, MAX_RETRY_AFTER)):
-            self.assertEqual(makeRefusal(429, b"", told, ()).retryAfter, passedOn)
+        """`Retry-After` is rounded up and bounded; where the upstream does not tell it, clients get the default."""
+        for told, passedOn in ((0, 3), (0.2, 1), (7, 7), (1e9, MAX_RETRY_AFTER)):
+            for status in (429, 503):
+                self.assertEqual(makeRefusal(status, b"", told, ()).retryAfter, passedOn)
+        self.assertEqual(makeStreamError("Slow down.", 429, ()).retryAfter, 3)
+        for status, body in ((400, b""), (504, b""), (429, b'{"error":{"code":"insufficient_quota"}}')):
+            self.assertIsNone(makeRefusal(status, body, 0, ()).retryAfter)
 
 
 class StreamErrorTests(SynchronousTestCase):

@@ -76,7 +76,7 @@ class StoredResponse(NamedResponse):
         url = locateStream(request, streamLog, 3)
         if not isStream:
             return self.answer(request, streamLog, await self.describe(streamLog))
-        found = await self._findPlace(streamLog, 0 if after is None else after + 1)
+        found = await self._findPlace(streamLog, 0 if after is None else after + 1, url)
         if request.method == b"HEAD":
             answerViewerHead(self.service, request, self.form)
             return None
@@ -90,9 +90,14 @@ class StoredResponse(NamedResponse):
         await self.service.delete(streamLog.name)
         return answerJSON(request, {"id": self.response, "object": "response", "deleted": True})
 
-    async def _findPlace(self, streamLog: IStreamLog, events: int) -> _FoundPlace:
+    async def _findPlace(self, streamLog: IStreamLog, events: int, url: str) -> _FoundPlace:
         """
         Find the place after a number of events, in as many turns of the reactor as it takes.
+
+        Args:
+            streamLog: The stream of the response.
+            events: The number.
+            url: The URL of the stream.
 
         Raises:
             BadRequest: There are fewer events.
@@ -109,11 +114,11 @@ class StoredResponse(NamedResponse):
                 forgetTraceback(unfinished)
                 await awaitTurn(self.service.clock)
             except GapError as gap:
-                raise _explain(gap.reason, events - 1) from None
+                raise _explain(gap.reason, events - 1, url) from None
             else:
                 # The last event has no number: nobody can have it.
                 if not place.events and rendering.complete(place.cursor):
-                    raise _explain("lost", events - 1)
+                    raise _explain("lost", events - 1, url)
                 return _FoundPlace(rendering, events)
 
 
@@ -190,13 +195,14 @@ def _cutPage(items: list[dict[str, Any]], after: str | None, limit: int) -> dict
     }
 
 
-def _explain(reason: str, after: int) -> SSEServerError:
+def _explain(reason: str, after: int, url: str) -> SSEServerError:
     """Return the error about an event after which a response cannot be continued."""
     if reason == "lost":
         return BadRequest(f"The response has no event {after}. Use the `sequence_number` of one that you have.")
     if reason == "restarted":
-        return EventsGone(f"The server that wrote the event {after} is gone, and the answer has begun anew.")
-    return EventsGone("Events of this response are no longer kept (trimmed): it can only be read as a whole stream.")
+        message = f"The server that wrote the event {after} is gone, and the answer has begun anew."
+        return EventsGone(f"{message} Read its events from the start, without starting_after.")
+    return EventsGone(f"Events of this response are no longer kept (trimmed). What is left of it is the stream {url}.")
 
 
 def _readSwitch(request: Request, name: bytes) -> bool:

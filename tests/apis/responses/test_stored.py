@@ -86,7 +86,21 @@ class StoredTests(ResponsesTestCase):
             answer = self.get(name, path)
             self.assertEqual(answer.status, status)
             self.assertIn("no longer kept", answer.json["error"]["message"])
+        # The stream that the message names has what is left.
+        rest = self.ask(answer.json["error"]["message"].rpartition(" the stream ")[2][:-1], "text/event-stream")
+        self.assertEqual((rest.status, rest.types[0]), (200, "stream"))
+        self.assertIn("word word", rest.events[1].data)
         self.assertEqual(self.get(name, "/input_items").status, 404)
+
+    def test_ambiguousPlace(self) -> None:
+        """A place that is given twice, or is empty, is refused: the events are not sent from their start."""
+        wire = self.create(stream=True)
+        self.write("a")
+        name = self.events(wire.response)[0]["response"]["id"]
+        for query in ("starting_after=", "starting_after=1&starting_after=2"):
+            answer = self.get(name, f"?stream=true&{query}")
+            self.assertEqual((answer.status, answer.json["error"]["type"]), (400, "invalid_request_error"))
+            self.assertIn("parameter starting_after", answer.json["error"]["message"])
 
     def test_restarted(self) -> None:
         """An event of an answer that has begun anew is told apart from those of the new one."""
@@ -98,6 +112,8 @@ class StoredTests(ResponsesTestCase):
         answer = self.get(f"resp_{streamLog.name}", "?stream=true&starting_after=3")
         self.assertEqual((answer.status, answer.json["error"]["code"]), (410, "events_gone"))
         self.assertIn("begun anew", answer.json["error"]["message"])
+        again = self.get(f"resp_{streamLog.name}", "?stream=true")
+        self.assertIn("New", [event.get("delta") for event in self.events(again)])
         text = self.get(f"resp_{streamLog.name}").json["output"][0]["content"][0]["text"]
         self.assertEqual(text, "New")
 
