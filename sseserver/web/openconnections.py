@@ -56,8 +56,7 @@ class OpenConnections:
         self.count = self.refused = 0
         self.waiting: dict[Any, None] = {}
         self._clock = clock
-        # Refused connections that the log knows, and when it was told.
-        self._logged = 0
+        # When the log was told of a refused connection.
         self._loggedAt: float | None = None
 
     def admit(self, client: Client | None = None) -> bool:
@@ -112,7 +111,7 @@ class OpenConnections:
 
     def _logRefusal(self, client: Client | None) -> None:
         """
-        Log refused connections, now and then.
+        Log refused connections, now and then: how many there were since the start, so that none is left out for ever.
 
         Args:
             client: The client that has too many; `None` if there are too many of all.
@@ -124,19 +123,18 @@ class OpenConnections:
         self._loggedAt = now
         if client is None:
             log.info(
-                "{refused} connections were refused: {limit} are open and busy (--max-connections)",
-                refused=self.refused - self._logged,
+                "A connection was refused, {refused} since the start: {limit} are open and busy (--max-connections)",
+                refused=self.refused - self.clients.refused,
                 limit=self.limit,
             )
         else:
             log.info(
-                "{refused} connections were refused: {client} has {limit} (--max-connections-per-address; if it is a "
-                "proxy, --trusted-proxy)",
-                refused=self.refused - self._logged,
+                "A connection was refused, {refused} of all clients since the start: {client} has {limit} "
+                "(--max-connections-per-address; if it is a proxy, --trusted-proxy)",
+                refused=self.clients.refused,
                 client=client.name,
                 limit=self.clients.findLimit(client),
             )
-        self._logged = self.refused
 
 
 class RefusedConnection(Protocol):

@@ -61,6 +61,23 @@ class HeadTestCase(WireTestCase):
 class FormTests(HeadTestCase):
     """Requests whose end is not clear."""
 
+    def test_emptyLine(self) -> None:
+        """RFC 9112, 2.2: one empty line before each request is ignored, however it comes; a second one is refused."""
+        for plain in (True, False):
+            for pieces in ([b"\r\n" + GET], [b"\r\n", GET], [b"\r", b"\n" + GET], [b"\r\nG", GET[1:]]):
+                wire = self.open(plain)
+                for data in pieces * 2:
+                    wire.send(data)
+                    self.reactor.advance(0)
+                self.assertEqual(
+                    [answer.status for answer in parseResponses(wire.received, ["GET"] * 2, False)], [200] * 2
+                )
+                self.assertEqual(len(self.mirror.seen), 2)
+                wire.close()
+        for data in (b"\r\n\r\n" + GET, b"\n" + GET, b" \r\n" + GET):
+            self.assertEqual(self.ask(data)[0], 400)
+            self.assertEqual(self.ask(GET + data, before=1)[0], 400)
+
     def test_F78_forms(self) -> None:
         """F78, F83: each form gets one answer, an error, and the connection is closed."""
         self.assertGreater(len(FORMS), 100)

@@ -17,6 +17,7 @@ from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.protocols.durablestreams import Offset, Position
 from sseserver.timing.turns import awaitTurn
 from sseserver.tracebacks import forgetTraceback
+from sseserver.values import State
 
 #: Bytes. A page ends with the entry that reaches this size: unless an entry has more than `JOINED_BYTES`, a page is
 #: written at once.
@@ -87,18 +88,21 @@ class PageReader:
         Raises:
             OffsetGone: It cannot continue there.
         """
+        begin = self._rendering.findBegin()
         if offset is None:
             self.cursor = self._log.last if fromNow else self._rendering.start(False)
-            return
-        try:
-            cursor = self._log.locate(f"{offset.epoch}-{offset.number}")
-        except GapError as gap:
-            raise _makeGone(gap.reason) from None
-        if cursor < self._rendering.findBegin():
-            if self._rendering.voidsText(cursor + 1):
-                raise _makeGone("restarted")
-            cursor = self._rendering.start(False)
-        self.cursor = cursor
+        else:
+            try:
+                self.cursor = self._log.locate(f"{offset.epoch}-{offset.number}")
+            except GapError as gap:
+                raise _makeGone(gap.reason) from None
+            if self.cursor < begin:
+                if self._rendering.voidsText(self.cursor + 1):
+                    raise _makeGone("restarted")
+                self.cursor = self._rendering.start(False)
+        if self.cursor == self._log.last and self._log.state is State.OPEN and begin + 1 < self._log.buffer.first:
+            # There is nothing to read yet, and what follows could not be read without the beginning.
+            raise _makeGone("trimmed")
 
     async def read(self, maxBytes: int = PAGE_BYTES) -> Page:
         """

@@ -8,7 +8,7 @@ from twisted.web.http import NO_CONTENT, NOT_MODIFIED, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from sseserver.apis.durable.pages import Page, PageReader
+from sseserver.apis.durable.pages import OffsetGone, Page, PageReader
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.head import protect
 from sseserver.formats.durable import DurableFormat, findPosition
@@ -71,10 +71,11 @@ class DurableStream(AsyncResource):
         asked = readRequest(request.args)
         known = None if asked.offset is None else f"{asked.offset.epoch}-{asked.offset.number}"
         streamLog = await self._service.find(self._name, known)
-        if request.method == b"HEAD":
-            _answerHead(request, findPosition(streamLog, streamLog.last))
-            return None
         reader = PageReader(streamLog, self._service.formats["ui"], self._service.clock)
+        if request.method == b"HEAD":
+            tag = await _findTag(streamLog, reader, asked)
+            _answerHead(request, findPosition(streamLog, streamLog.last), tag)
+            return None
         reader.locate(asked.offset, asked.fromNow)
         if asked.mode is Mode.LONG_POLL:
             return await self._poll(request, streamLog, reader, asked, principal)
@@ -112,6 +113,18 @@ class DurableStream(AsyncResource):
         self._service.viewers.follow(request, streamLog, form, url, principal, place)
 
 
+async def _findTag(streamLog: IStreamLog, reader: PageReader, asked: ReadRequest) -> bytes | None:
+    """Return the entity tag that GET gives to the page; `None` if it gives none, or there is no page."""
+    if asked.fromNow or asked.mode is not Mode.CATCH_UP:
+        return None
+    try:
+        reader.locate(asked.offset, asked.fromNow)
+        page = await reader.read()
+    except OffsetGone:
+        return None
+    return makeTag(streamLog.epoch, page.start, page.position)
+
+
 def _tellPosition(request: Request, position: Position, cursor: int | None = None) -> None:
     """Set the header fields of a position."""
     for name, value in describePosition(position, cursor):
@@ -139,12 +152,23 @@ def _answerPage(request: Request, page: Page, cursor: int | None, tag: bytes | N
     return page.body
 
 
-def _answerHead(request: Request, position: Position) -> None:
-    """Answer HEAD, whose response has no length: it has no body like that of GET."""
+def _answerHead(request: Request, position: Position, tag: bytes | None) -> None:
+    """
+    Answer HEAD, whose response has no length: it has no body like that of GET.
+
+    Args:
+        request: Its response has not begun.
+        position: The end of the stream.
+        tag: Entity tag of the page that GET answers with, if it has one.
+    """
     if isOver(request):
         return
     setContentType(request, JSON)
     _tellPosition(request, position)
+    if tag is not None:
+        request.responseHeaders.setRawHeaders(b"ETag", [tag])
+        if hasVersion(request, tag):
+            request.setResponseCode(NOT_MODIFIED)
     protect(request)
     request.write(b"")
     request.finish()

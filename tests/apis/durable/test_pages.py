@@ -18,7 +18,7 @@ from sseserver.timing.turns import awaitTurn
 from tests.apis.durable.cases import DurableTestCase
 from tests.http import Response
 
-NEXT, NEWEST = "stream-next-offset", "stream-up-to-date"
+NEXT, NEWEST, CLOSED = "stream-next-offset", "stream-up-to-date", "stream-closed"
 
 
 class PageTests(DurableTestCase):
@@ -131,7 +131,17 @@ class TrimmedTests(DurableTestCase):
                 answer = self.ask(f"{url}?offset={place}{mode}")
                 self.assertEqual((answer.status, answer.error["code"]), (410, "offset_gone"))
                 self.assertIn("trimmed", answer.error["message"])
-        self.assertEqual(self.page(url, "now").status, 200)
+        for mode in ("", "&live=sse", "&live=long-poll"):
+            answer = self.ask(f"{url}?offset=now{mode}")
+            self.assertEqual((answer.status, answer.error["code"]), (410, "offset_gone"), mode)
+        head = self.ask(url, method="HEAD")
+        self.assertEqual((head.status, head.headers.get("etag")), (200, None))
+        self.assertEqual(self.page(url, head.headers[NEXT]).status, 410)
         self.end()
+        # Nothing follows that could not be read.
+        last = self.page(url, "now")
+        self.assertEqual(
+            (last.status, last.headers[CLOSED], self.page(url, last.headers[NEXT]).status), (200, "true", 200)
+        )
         self.assertTrue(self.controls(follower)[-1]["streamClosed"])
         self.assertEqual(len([part for part in self.messages(follower) if "delta" in part]), 101)

@@ -84,6 +84,22 @@ class CatchUpTests(DurableTestCase):
         self.assertEqual(self.ask(f"{url}?offset=-1&live=sse", method="HEAD").headers[CLOSED], "true")
         self.assertEqual(self.service.viewers.count, 0)
 
+    def test_headTag(self) -> None:
+        """HEAD has the tag that GET has at the same URL, and is answered 304 where GET is."""
+        url = self.chat()
+        self.write(*"ab" * 5)
+        middle = f"{url}?offset={self.page(url).headers[NEXT]}"
+        self.write("c")
+        tags = []
+        for place in (url, f"{url}?offset=-1", middle):
+            tag = self.ask(place).headers["etag"]
+            tags.append(tag)
+            self.assertEqual(self.ask(place, method="HEAD").headers["etag"], tag)
+            again = self.ask(place, method="HEAD", headers={"If-None-Match": tag})
+            self.assertEqual((again.status, again.headers["etag"]), (304, tag))
+        self.assertEqual(len(set(tags)), 2)
+        self.assertNotIn("etag", self.ask(f"{url}?offset=now", method="HEAD").headers)
+
     def test_refused(self) -> None:
         """Unknown streams, malformed queries and writers are refused; the latter are told where streams are written."""
         url = self.chat()
