@@ -106,7 +106,7 @@ cdef inline list findFramed(bytes data, list bounds, bytes before, bytes behind)
     cdef const char* text
     for index in range(1, len(bounds)):
         end = bounds[index]
-        # That of both texts; then that of one.
+        # Size of both texts; below, size of one.
         size = end - start - beforeSize - behindSize
         if size <= 0 or size & 1 or end > PyBytes_GET_SIZE(data) or memcmp(place + start, PyBytes_AS_STRING(before), beforeSize):
             break

@@ -89,7 +89,7 @@ def findFramed(data: bytes, bounds: list[int], before: bytes, behind: bytes) -> 
     texts: list[bytes] = []
     start, around = 0, len(before) + len(behind)
     for end in bounds[1:]:
-        # That of both texts.
+        # Size of both texts.
         size = end - start - around
         text = data[end - (size >> 1) : end]
         if size <= 0 or size & 1 or not data.startswith(before + text + behind, start):
