@@ -237,6 +237,19 @@ class TranslatedRendering(EntryRendering):
             message = f"{describeGap(gap).partition('.')[0]}: the answer cannot be whole."
             raise ViewerRefused(self.writeFailure(gap.reason, message)) from None
 
+    def takePlace(self, cursor: int) -> Place | None:
+        """Return the place after an entry if a reader stands there, and keep it no longer."""
+        return self._take(cursor)
+
+    def keepPlace(self, place: Place) -> None:
+        """
+        Keep a place for the reader that goes on there.
+
+        Args:
+            place: A place in the same entries, of this rendering or of an earlier one. Nobody else moves it.
+        """
+        self._keep(place)
+
     def _take(self, cursor: int) -> Place | None:
         """Return the place after an entry if it is kept, and keep it no longer."""
         place = self._place

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sseserver.delivery.document import STEP_BYTES
 from sseserver.errors import ClientError, GapError, ReadingUnfinished, ViewerRefused
 from sseserver.formats.durable import extractMessages, findPosition
+from sseserver.formats.places import Place
 from sseserver.formats.rendering import JOINED_BYTES
 from sseserver.formats.translation import TranslatedRendering
 from sseserver.interfaces import IFormat, IStreamLog
@@ -22,6 +23,10 @@ from sseserver.values import State
 #: Bytes. A page ends with the entry that reaches this size: unless an entry has more than `JOINED_BYTES`, a page is
 #: written at once.
 PAGE_BYTES = STEP_BYTES - JOINED_BYTES
+
+
+#: Places of readers that are remembered: each has the state of a translator, and the tool calls of its answer.
+MOST_PLACES = 16
 
 
 class OffsetGone(ClientError):
@@ -53,6 +58,33 @@ class Page(NamedTuple):
         return b"[%b]" % self.messages
 
 
+class PagePlaces:
+    """
+    The places at which readers have got a page and will ask for the next one.
+
+    To seek a place from the start of its stream for each page would take a time that grows with the square of the
+    stream's length. A place is handed out once, and the oldest one makes room for a new one.
+    """
+
+    def __init__(self) -> None:
+        # By the epoch, and the number of the entry before the place: these entries never change.
+        self._places: dict[tuple[str, int], Place] = {}
+
+    def restore(self, rendering: TranslatedRendering, epoch: str, cursor: int) -> None:
+        """Give the place after an entry back to a rendering of the stream with this epoch, if it is known."""
+        place = self._places.pop((epoch, cursor), None)
+        if place is not None:
+            rendering.keepPlace(place)
+
+    def remember(self, rendering: TranslatedRendering, epoch: str, cursor: int) -> None:
+        """Take the place after an entry from a rendering."""
+        place = rendering.takePlace(cursor)
+        if place is not None:
+            self._places[epoch, cursor] = place
+            if len(self._places) > MOST_PLACES:
+                del self._places[next(iter(self._places))]
+
+
 class PageReader:
     """
     Reads the pages of one stream for one request.
@@ -63,17 +95,19 @@ class PageReader:
         streamLog: The stream.
         messages: The format of the messages.
         clock: The reactor, or a `task.Clock`.
+        places: Remembers where readers of pages go on.
 
     Attributes:
         cursor: Number of the last entry read.
         page: The page that was read last, if any.
     """
 
-    def __init__(self, streamLog: IStreamLog, messages: IFormat, clock: Any) -> None:
+    def __init__(self, streamLog: IStreamLog, messages: IFormat, clock: Any, places: PagePlaces) -> None:
         self.cursor = 0
         self.page: Page | None = None
         self._log = streamLog
         self._clock = clock
+        self._places = places
         rendering: Any = messages.render(streamLog)
         self._rendering: TranslatedRendering = rendering
 
@@ -103,6 +137,21 @@ class PageReader:
         if self.cursor == self._log.last and self._log.state is State.OPEN and begin + 1 < self._log.buffer.first:
             # There is nothing to read yet, and what follows could not be read without the beginning.
             raise _makeGone("trimmed")
+
+    async def readNext(self) -> Page:
+        """
+        Read the next page of a reader that asks for one after the other.
+
+        Raises:
+            OffsetGone: The client cannot continue at the cursor.
+        """
+        epoch = self._log.epoch
+        if self._rendering.findBegin() + 1 >= self._log.buffer.first:
+            self._places.restore(self._rendering, epoch, self.cursor)
+        page = await self.read()
+        if not self._log.viewers and not page.position.isClosed:
+            self._places.remember(self._rendering, epoch, page.end)
+        return page
 
     async def read(self, maxBytes: int = PAGE_BYTES) -> Page:
         """

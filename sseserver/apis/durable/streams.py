@@ -8,7 +8,7 @@ from twisted.web.http import NO_CONTENT, NOT_MODIFIED, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from sseserver.apis.durable.pages import OffsetGone, Page, PageReader
+from sseserver.apis.durable.pages import OffsetGone, Page, PagePlaces, PageReader
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.head import protect
 from sseserver.formats.durable import DurableFormat, findPosition
@@ -37,12 +37,13 @@ class DurableStreams(NotFoundResource):
         self._service = service
         self._access = access
         self._form = DurableFormat(service.formats["ui"], service.wall)
+        self._places = PagePlaces()
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: each name has a resource, whether or not a stream has it."""
         if not path:
             return self
-        return DurableStream(self._service, self._access, self._form, path.decode("utf-8", "replace"))
+        return DurableStream(self._service, self._access, self._form, self._places, path.decode("utf-8", "replace"))
 
 
 class DurableStream(AsyncResource):
@@ -53,16 +54,20 @@ class DurableStream(AsyncResource):
         service: See `DurableStreams`.
         access: See `DurableStreams`.
         form: The format of the events.
+        places: Where the readers of pages go on.
         name: Name of the stream, which may not exist.
     """
 
     advice = "Streams are written at /streams/NAME; this URL is for readers."
 
-    def __init__(self, service: StreamService, access: Access, form: DurableFormat, name: str) -> None:
+    def __init__(
+        self, service: StreamService, access: Access, form: DurableFormat, places: PagePlaces, name: str
+    ) -> None:
         super().__init__(service.viewers)
         self._service = service
         self._access = access
         self._form = form
+        self._places = places
         self._name = name
 
     async def GET(self, request: Request) -> bytes | None:
@@ -71,7 +76,7 @@ class DurableStream(AsyncResource):
         asked = readRequest(request.args)
         known = None if asked.offset is None else f"{asked.offset.epoch}-{asked.offset.number}"
         streamLog = await self._service.find(self._name, known)
-        reader = PageReader(streamLog, self._service.formats["ui"], self._service.clock)
+        reader = PageReader(streamLog, self._service.formats["ui"], self._service.clock, self._places)
         if request.method == b"HEAD":
             tag = await _findTag(streamLog, reader, asked)
             _answerHead(request, findPosition(streamLog, streamLog.last), tag)
@@ -82,7 +87,7 @@ class DurableStream(AsyncResource):
         if asked.mode is Mode.SSE:
             await self._follow(request, streamLog, reader, asked, principal)
             return None
-        page = await reader.read()
+        page = await reader.readNext()
         tag = None if asked.fromNow else makeTag(streamLog.epoch, page.start, page.position)
         return _answerPage(request, page, None, tag)
 

@@ -49,6 +49,47 @@ class PageTests(DurableTestCase):
         self.assertEqual(len([size for size in sizes if size > STEP_BYTES]), 1)
         self.assertGreater(len(sizes), 5)
 
+    def readPages(self, url: str) -> tuple[str, int]:
+        """Get all pages of an open stream, each with its request repeated; return the text, and how many there were."""
+        offset, texts, count = "-1", [], 0
+        while True:
+            wire, again = (self.view(f"{url}?offset={offset}") for _ in range(2))
+            self.reactor.run(1, 0.01)
+            page = wire.response
+            self.assertEqual(page.body, again.response.body)
+            texts += [part["delta"] for part in page.json if "delta" in part]
+            offset, count = page.headers[NEXT], count + 1
+            if NEWEST in page.headers:
+                return "".join(texts), count
+
+    def test_nextPage(self) -> None:
+        """The place of a reader that asks for one page after the other is not sought from the start of the stream."""
+        turns: list[object] = []
+
+        def watch(clock: object) -> object:
+            turns.append(clock)
+            return awaitTurn(clock)
+
+        self.patch(pages, "awaitTurn", watch)
+        self.patch(translatedlog, "READ_ENTRIES", 10)
+        self.patch(translatedlog, "CHECKPOINT", 4)
+        url, text = self.chat(), ""
+        for number in range(300):
+            # Chunks with different members are not skipped together.
+            token = f"{number:1000}"
+            chunk = json.dumps({"id": f"{number}", "choices": [{"delta": {"content": token}}]}).encode()
+            self.source.run.sink.writeChunk(chunk, token)
+            text += token
+        self.reactor.advance(FLUSH_TICK)
+        offset = "-1"
+        for _ in range(3):
+            offset = self.page(url, offset).headers[NEXT]
+        self.assertEqual(turns, [])
+        self.patch(pages, "MOST_PLACES", 1)
+        read, count = self.readPages(url)
+        self.assertEqual(read, text)
+        self.assertGreater(count, 4)
+
     def test_turns(self) -> None:
         """A place that is far away is found in several turns of the reactor, also by readers that wait."""
         turns: list[object] = []
