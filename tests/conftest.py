@@ -56,7 +56,6 @@ ONCE = (
     "tests/reliability/test_checker.py",
     "tests/simulation/redis/test_keyspace.py",
     "tests/simulation/redis/test_planted.py",
-    "tests/simulation/redis/test_simulation.py",
     "tests/simulation/test_planted.py",
     "tests/test_house.py",
     "tests/test_prose.py",

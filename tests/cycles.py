@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container
 
 #: Number of times that an action may leave objects before they are taken for its own. Objects of earlier tests, which
 #: end at any time, are left once only.
@@ -24,28 +23,17 @@ def findCycles(act: Callable[[], object], among: Container[str] | None = None) -
         among: Names of the types that count; all by default.
     """
     left = Counter[str]()
-    with _skippingOlder():
-        for _ in range(2):
-            act()
-        for _ in range(ATTEMPTS):
-            left = Counter({name: count for name, count in _countLeft(act).items() if among is None or name in among})
-            if not left:
-                break
-    return left
-
-
-@contextmanager
-def _skippingOlder() -> Iterator[None]:
-    """Make the collector skip the objects that exist already: it would walk over all modules a dozen times."""
-    if gc.get_freeze_count():
-        yield
-        return
+    # The collector would walk a dozen times over all modules, and over what earlier tests have left since they were
+    # kept from it (tests/conftest.py).
     gc.collect()
     gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+    for _ in range(2):
+        act()
+    for _ in range(ATTEMPTS):
+        left = Counter({name: count for name, count in _countLeft(act).items() if among is None or name in among})
+        if not left:
+            break
+    return left
 
 
 def _countLeft(act: Callable[[], object]) -> Counter[str]:

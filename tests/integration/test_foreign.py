@@ -19,6 +19,7 @@ import httpx
 import httpx_sse
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.browser import SWITCHES
 from tests.integration.node import missing, nodeFolder
 from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd
 
@@ -53,11 +54,6 @@ TEXT = " ".join(piece for piece in PIECES if len(piece) < 100)
 
 #: Fixed versions, so that a new release does not fail our tests; the last ones for Node 18.
 PACKAGES = ["eventsource@3.0.7", "eventsource-parser@3.1.1"]
-
-SWITCHES = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 
 #: Script that follows each URL until its terminal event, and then prints or returns the dispatched events.
 EVENTSOURCE_SCRIPT = """
