@@ -205,7 +205,8 @@ class Limits:
             return False
         others = [one for one in self._of(use.identity, kind) if one is not use and one.sent <= use.answered]
         # Uses of a former process count: the request may have been one of its last.
-        others = [one for one in others if one.isServedIn(use) and not one.isRefused]
+        # A request that is refused has a connection all the same.
+        others = [one for one in others if one.isServedIn(use) and (kind == "connection" or not one.isRefused)]
         if kind in _PERIODS:
             return self._findLevel(kind, limit, others, use) < 1
         moments = [use.sent, *(one.sent for one in others if one.sent > use.sent)]
