@@ -442,6 +442,12 @@ BUGS = (
         "        self.transport.abortConnection()\n        if isConnected",
     ),
     Bug(
+        "a closed connection still counts for its address",
+        "web/openconnections.py",
+        "        self.clients.remove(channel.client)\n",
+        "",
+    ),
+    Bug(
         "a credential that was seen before has no end",
         "interfaces/access.py",
         "return self.expires is not None and self.expires <= now",
