@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -31,15 +32,23 @@ CONTENT_SECURITY_POLICY = (
 _TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml"}
 
 
+@cache
 def readAsset(package: str, name: str) -> bytes:
     """
-    Read a file of a page.
+    Return a file of a page. It is read once in a process, whose services share it.
 
     Args:
         package: Name of the package of the page.
         name: Name of the file in its folder `assets`.
     """
     return files(package).joinpath("assets", name).read_bytes()
+
+
+@cache
+def zipAsset(package: str, name: str) -> bytes:
+    """Return a file of a page in the gzip format; see `readAsset`."""
+    # Without a time: each process of a group has the same bytes, and the same tag.
+    return gzip.compress(readAsset(package, name), 9, mtime=0)
 
 
 def findType(name: str) -> str:
@@ -66,7 +75,7 @@ def makeTag(content: bytes) -> bytes:
 
 class AssetFile(AsyncResource):
     """
-    One file of a page. It is compressed once, for all clients that accept that.
+    One file of a page, compressed for clients that accept that.
 
     Args:
         package: See `readAsset`.
@@ -79,8 +88,7 @@ class AssetFile(AsyncResource):
         self._content = readAsset(package, name)
         self._type = findType(name)
         self._etag = makeTag(self._content)
-        # Without a time: each process of a group has the same bytes, and the same tag.
-        self._zipped = gzip.compress(self._content, 9, mtime=0)
+        self._zipped = zipAsset(package, name)
         self._zippedTag = makeTag(self._zipped)
 
     async def GET(self, request: Request) -> bytes:
