@@ -155,8 +155,7 @@ class Disk:
 
     def _tear(self, old: bytes, new: bytes) -> bytes:
         """Return the bytes of a file, of whose last writes a part is lost."""
-        pairs = enumerate(zip(old, new, strict=False))
-        same = next((place for place, (one, other) in pairs if one != other), min(len(old), len(new)))
+        same = _countSame(old, new)
         if same == len(new) or self.chance.random() < 0.2:
             return new
         cut = self.chance.randint(same, len(new))
@@ -187,3 +186,15 @@ class Disk:
                 file.truncate()
         self._lives += 1
         self._folder = self._folder.rename(self._root / str(self._lives))
+
+
+def _countSame(old: bytes, new: bytes) -> int:
+    """Return the number of bytes with which both begin."""
+    least, most = 0, min(len(old), len(new))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if old[least:middle] == new[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
