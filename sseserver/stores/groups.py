@@ -107,6 +107,12 @@ class KeptStream:
         return self._open or (None if self._read is None else self._read())
 
     @property
+    def isListed(self) -> bool:
+        """Whether the stream is stored and not being deleted."""
+        # Calls that wait although the log is in memory are those of `create`.
+        return not self.leaving and (self.finding is None or self.log is None)
+
+    @property
     def isOpen(self) -> bool:
         """Whether the stream has not ended."""
         streamLog = self.log

@@ -124,8 +124,9 @@ class PersistentStore(GroupingKeeper):
 
     def list(self, limit: int, before: ListedPlace | None = None) -> Deferred[Sequence[ListedStream]]:
         """See `IStreamStore.list`."""
-        # A stream that is being deleted takes no place of a page: a short page would be the last one.
-        found = findPage(self._streams, limit, before, lambda stream: not stream.leaving)
+        # A stream that is being deleted takes no place of a page: a short page would be the last one. A new one can
+        # still be refused.
+        found = findPage(self._streams, limit, before, lambda stream: stream.isListed)
         page = [
             ListedStream(each.name, each.epoch, each.published, each.created, each.ended, each.countBytes())
             for each in found

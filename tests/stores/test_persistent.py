@@ -45,6 +45,23 @@ class GroupTests(StoreTestCase):
         self.assertEqual((streamLog.last, len(self.entries())), (1, 1))
         self.successResultOf(settled)
 
+    def test_listedWhenCommitted(self) -> None:
+        """A new stream is listed once the file has it, and never if the file does not take it."""
+
+        def listed() -> list[str]:
+            return [each.name for each in self.successResultOf(self.store.list(10))]
+
+        created = self.store.create("a", True)
+        self.assertEqual(listed(), [])
+        self.result(created)
+        self.assertEqual(listed(), ["a"])
+        refused = self.store.create("b", True)
+        self.assertEqual(listed(), ["a"])
+        self.refuse()
+        self.refused(refused, StoreUnavailable)
+        self.restart()
+        self.assertEqual(listed(), ["a"])
+
     def test_peek(self) -> None:
         """A log that is in memory is found at once: not before it is stored, nor when its stream is being deleted."""
         created = self.store.create("a", True)
