@@ -18,7 +18,7 @@ import sys
 import tokenize
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cache, lru_cache, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -132,12 +132,13 @@ def faultsIn(path: str, text: str) -> list[Fault]:
     return sorted(Fault(path, line, what) for line, what in check(text)) if check else []
 
 
+@cache
 def passagesIn(text: str) -> list[Passage]:
     """Return the docstrings and comments of a Python module."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docstrings = [
         Passage(node.body[0].lineno, docstring, True)
-        for node in ast.walk(ast.parse(text))
+        for node in _statementsIn(_parse(text))
         if isinstance(node, documented) and (docstring := ast.get_docstring(node))
     ]
     comments = [
@@ -146,6 +147,19 @@ def passagesIn(text: str) -> list[Passage]:
         if token.type == tokenize.COMMENT
     ]
     return docstrings + comments
+
+
+@lru_cache(maxsize=1)
+def _parse(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+def _statementsIn(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a module and its statements, the inner ones included, but no expressions, which are most of a tree."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from _statementsIn(child)
 
 
 def countClauses(passages: Iterable[Passage]) -> tuple[int, int]:
@@ -180,7 +194,7 @@ def _faultsInPassage(passage: Passage) -> Iterator[tuple[int, str]]:
 def _unitlessConstants(text: str) -> Iterator[tuple[int, str]]:
     """Find numeric constants that have a dimension, but no unit at the start of their comment."""
     lines = text.split("\n")
-    for name, value, line in _numericConstants(ast.parse(text)):
+    for name, value, line in _numericConstants(_parse(text)):
         comment = _commentAbove(lines, line)
         if (
             comment
@@ -192,7 +206,7 @@ def _unitlessConstants(text: str) -> Iterator[tuple[int, str]]:
 
 def _numericConstants(tree: ast.Module) -> Iterator[tuple[str, ast.expr, int]]:
     """Find constants that are numbers, or computed from literal numbers."""
-    for node in ast.walk(tree):
+    for node in _statementsIn(tree):
         if not isinstance(node, ast.Module | ast.ClassDef):
             continue
         for statement in node.body:
