@@ -1,9 +1,11 @@
 """
-The private names of Twisted, each behind a probe; those of requests are in `request`, and of headers in `headers`.
+The private names of Twisted, each behind a probe.
 
 The speedups look at state that Twisted does not publish: whether a transport's write queue is empty, where a channel is
-in a request's head, whether a chunk begins. The functions here are the only code that does so. A probe makes Twisted do
-something in memory and checks that these functions see it; where one fails, the plain path serves. They run once.
+in a request's head, whether a chunk begins. The functions here do so, and four modules in which nearly every line needs
+such names: `request`, `headers`, `transports` (the reactor of epoll) and `usual` (requests and channels). A probe makes
+Twisted do something in memory and checks that these functions see it; where one fails, the plain path serves. They run
+once.
 """
 
 from __future__ import annotations

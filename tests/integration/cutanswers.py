@@ -28,6 +28,7 @@ from sseserver.sources.text import TextSource
 from sseserver.sources.upstream import UpstreamSource
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
+from tests.integration.modelapis import closeUpstream
 from tests.upstreams import ScriptedUpstream
 from tests.upstreamscripts import DONE, callChunk, chunk, event, whole
 
@@ -140,7 +141,7 @@ class CutAnswersTestCase(TestCase):
         listening = reactor.listenTCP(0, self.upstream, interface="127.0.0.1")
         source = UpstreamSource(reactor, f"http://127.0.0.1:{listening.getHost().port}/v1")
         self.addCleanup(listening.stopListening)
-        self.addCleanup(source.close)
+        self.addCleanup(closeUpstream, source)
         return source
 
     def makeHeld(self) -> ITokenSource:

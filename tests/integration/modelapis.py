@@ -15,6 +15,7 @@ import httpx
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.tcp import Client as ClientTransport
 from twisted.internet.tcp import Server as ServerTransport
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
@@ -86,6 +87,15 @@ def follow(url: str, lastEventID: str | None = None) -> list[Event]:
         return list(Decoder(1 << 20).feed(client.get(url, headers=headers).content))
 
 
+async def closeUpstream(source: UpstreamSource) -> None:
+    """Close the connections of a source, also those whose response ends only after the answer that is made of it."""
+    end = reactor.seconds() + 60
+    while any(isinstance(each, ClientTransport) for each in reactor.getReaders()):
+        assert reactor.seconds() < end, "A source keeps its connection."
+        await source.close()
+        await deferLater(reactor, 0.005)
+
+
 class ModelAPITestCase(TestCase):
     """The clients in other processes and threads, the server in the reactor."""
 
@@ -114,7 +124,7 @@ class ModelAPITestCase(TestCase):
         port = reactor.listenTCP(0, self.upstream, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         source = UpstreamSource(reactor, f"http://127.0.0.1:{port.getHost().port}/v1")
-        self.addCleanup(source.close)
+        self.addCleanup(closeUpstream, source)
         return source
 
     async def runNode(self, folder: Path, *arguments: str) -> Any:

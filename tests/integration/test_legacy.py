@@ -25,6 +25,7 @@ from sseserver.sources.upstream import UpstreamSource
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from sseserver.wire import Decoder, Event
+from tests.integration.modelapis import closeUpstream
 from tests.integration.node import nodeFolder
 from tests.integration.test_openai import sync
 from tests.upstreams import ScriptedUpstream
@@ -131,5 +132,5 @@ class LegacyTests(TestCase):
         port = reactor.listenTCP(0, upstream, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         source = UpstreamSource(reactor, f"http://127.0.0.1:{port.getHost().port}/v1")
-        self.addCleanup(source.close)
+        self.addCleanup(closeUpstream, source)
         await self.check(source, "Hello world", "scripted")

@@ -179,10 +179,7 @@ class ResponsesTests(ModelAPITestCase):
 
     async def test_upstream(self) -> None:
         """The reasoning and the tool calls of an upstream are items; it gets the conversation and the tools."""
-        source = self.makeUpstream(*TOOLS)
-        url = await self.serve(source)
-        # Its connections are kept longer than the clients have time to close theirs.
-        self.addCleanup(source.close)
+        url = await self.serve(self.makeUpstream(*TOOLS))
 
         def ask(client: openai.OpenAI) -> None:
             with client.responses.stream(input="What is the weather?", model="m", tools=[TOOL]) as stream:
