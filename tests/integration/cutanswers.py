@@ -141,7 +141,7 @@ class CutAnswersTestCase(TestCase):
         listening = reactor.listenTCP(0, self.upstream, interface="127.0.0.1")
         source = UpstreamSource(reactor, f"http://127.0.0.1:{listening.getHost().port}/v1")
         self.addCleanup(listening.stopListening)
-        self.addCleanup(closeUpstream, source)
+        self.addCleanup(closeUpstream, source, listening)
         return source
 
     def makeHeld(self) -> ITokenSource:

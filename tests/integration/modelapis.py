@@ -15,7 +15,6 @@ import httpx
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.internet.tcp import Client as ClientTransport
 from twisted.internet.tcp import Server as ServerTransport
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
@@ -87,13 +86,18 @@ def follow(url: str, lastEventID: str | None = None) -> list[Event]:
         return list(Decoder(1 << 20).feed(client.get(url, headers=headers).content))
 
 
-async def closeUpstream(source: UpstreamSource) -> None:
-    """Close the connections of a source, also those whose response ends only after the answer that is made of it."""
+async def closeUpstream(source: UpstreamSource, port: Any) -> None:
+    """Close the connections of a source to a port, also those whose response ends after the answer made of it."""
     end = reactor.seconds() + 60
-    while any(isinstance(each, ClientTransport) for each in reactor.getReaders()):
+    while hasConnection(port):
         assert reactor.seconds() < end, "A source keeps its connection."
         await source.close()
         await deferLater(reactor, 0.005)
+
+
+def hasConnection(port: Any) -> bool:
+    """Return whether a client of a port has not closed its connection."""
+    return any(isinstance(each, ServerTransport) and each.server is port for each in reactor.getReaders())
 
 
 class ModelAPITestCase(TestCase):
@@ -114,7 +118,7 @@ class ModelAPITestCase(TestCase):
     async def awaitClosed(self, port: Any) -> None:
         """Wait until the clients of a port have closed their connections; those of an upstream may stay open."""
         end = reactor.seconds() + 60
-        while any(isinstance(each, ServerTransport) and each.server is port for each in reactor.getReaders()):
+        while hasConnection(port):
             self.assertLess(reactor.seconds(), end, "A client keeps its connection.")
             await deferLater(reactor, 0.005)
 
@@ -124,7 +128,7 @@ class ModelAPITestCase(TestCase):
         port = reactor.listenTCP(0, self.upstream, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         source = UpstreamSource(reactor, f"http://127.0.0.1:{port.getHost().port}/v1")
-        self.addCleanup(closeUpstream, source)
+        self.addCleanup(closeUpstream, source, port)
         return source
 
     async def runNode(self, folder: Path, *arguments: str) -> Any:

@@ -132,5 +132,5 @@ class LegacyTests(TestCase):
         port = reactor.listenTCP(0, upstream, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         source = UpstreamSource(reactor, f"http://127.0.0.1:{port.getHost().port}/v1")
-        self.addCleanup(closeUpstream, source)
+        self.addCleanup(closeUpstream, source, port)
         await self.check(source, "Hello world", "scripted")
