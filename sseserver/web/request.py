@@ -66,10 +66,10 @@ def readParameter(request: Request, name: bytes) -> str | None:
         name: Name of the parameter.
 
     Returns:
-        The value, or `None` if the parameter is missing.
+        The value, or `None` if the parameter is missing or empty: forms send all of their fields.
 
     Raises:
-        BadRequest: It is given several times, or the value is empty or not UTF-8.
+        BadRequest: It is given several times, or the value is not UTF-8.
     """
     values = request.args.get(name)
     if not values:
@@ -77,10 +77,20 @@ def readParameter(request: Request, name: bytes) -> str | None:
     if len(values) > 1:
         raise BadRequest(f"The parameter {name.decode('ascii')} must be given once.")
     try:
-        value: str = values[0].decode("utf-8")
+        return values[0].decode("utf-8") or None
     except UnicodeDecodeError:
         raise BadRequest(f"The parameter {name.decode('ascii')} is not UTF-8.") from None
-    if not value:
+
+
+def readPlace(request: Request, name: bytes) -> str | None:
+    """
+    Read a parameter that is a place in an answer; see `readParameter`. Without it the answer is sent from its start.
+
+    Raises:
+        BadRequest: It is given several times, or the value is empty or not UTF-8.
+    """
+    value = readParameter(request, name)
+    if value is None and request.args.get(name):
         raise BadRequest(f"The parameter {name.decode('ascii')} is empty. Give it a value, or leave it out.")
     return value
 

@@ -23,7 +23,7 @@ class LimitTests(SynchronousTestCase):
 
     def test_read(self) -> None:
         """It is a whole number of items; without it a page is as large as may be."""
-        self.assertEqual([read(b"1"), read(b"007"), read(b"100"), read()], [1, 7, *[MAX_PAGE] * 2])
+        self.assertEqual([read(b"1"), read(b"007"), read(b"100"), read(b""), read()], [1, 7, *[MAX_PAGE] * 3])
 
     def test_malformed(self) -> None:
         """Anything else is an error that names the range."""

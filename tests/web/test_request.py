@@ -12,7 +12,7 @@ from twisted.web.server import Site
 
 from sseserver.errors import BadRequest
 from sseserver.jsontext import readJSON
-from sseserver.web.request import checkKey, readKey, readLastEventID, readParameter, readTypedBody
+from sseserver.web.request import checkKey, readKey, readLastEventID, readParameter, readPlace, readTypedBody
 from tests.web.cases import HTTPTestCase
 
 #: Bytes. Limit of the bodies.
@@ -30,11 +30,12 @@ class ParameterTests(HTTPTestCase):
     """Parameters of the query string, and the last event ID."""
 
     def test_parameter(self) -> None:
-        """A missing parameter is `None`."""
+        """A missing parameter is `None`, and so is an empty one."""
         for query, value in (
             ("", None),
             ("?a=1", "1"),
             ("?a=1&b=2&b=3", "1"),
+            ("?a=", None),
             ("?a", None),
             ("?b=1", None),
             ("?a=%C3%B6+x", "ö x"),
@@ -42,14 +43,14 @@ class ParameterTests(HTTPTestCase):
             self.assertEqual(self.read(lambda request: readParameter(request, b"a"), f"/it{query}"), value, query)
 
     def test_refusedParameter(self) -> None:
-        """A parameter that is given several times, an empty one, and one that is not UTF-8 are refused."""
-        for query, told in (
-            ("a=1&a=2", "given once"),
-            ("a=1&a=", "given once"),
-            ("a=", "empty"),
-            ("a=%FF", "not UTF-8"),
+        """A parameter that is given several times, one that is not UTF-8, and an empty place are refused."""
+        for read, query, told in (
+            (readParameter, "a=1&a=2", "given once"),
+            (readPlace, "a=1&a=", "given once"),
+            (readPlace, "a=", "empty"),
+            (readParameter, "a=%FF", "not UTF-8"),
         ):
-            response = self.read(lambda request: readParameter(request, b"a"), f"/it?{query}")
+            response = self.read(lambda request, read=read: read(request, b"a"), f"/it?{query}")
             self.assertEqual((response.status, response.error["code"]), (400, "bad_request"), query)
             self.assertIn(told, response.error["message"])
 

@@ -52,18 +52,22 @@ class ParameterTests(ViewingTestCase):
     """The parameters `format` and `from`."""
 
     def test_format(self) -> None:
-        """`format` selects a format by its name; without it there is none."""
+        """
+        `format` selects a format by its name; without it, or with an empty value, there is none.
+        """
         reader = lambda request: readFormat(request, self.service)  # noqa: E731
         self.assertIs(self.read(reader, "/it?format=text"), self.service.formats["text"])
-        self.assertIsNone(self.read(reader, "/it"))
-        for name in ("", "nope", "Text", "%FF"):
+        for query in ("", "?format=", "?format"):
+            self.assertIsNone(self.read(reader, f"/it{query}"))
+        for name in ("nope", "Text", "%FF"):
             self.assertRefused(self.read(reader, f"/it?format={name}"))
 
     def test_fromNow(self) -> None:
         """`from` is `now` or missing; any other value is refused."""
         self.assertTrue(self.read(readFromNow, "/it?from=now"))
-        self.assertFalse(self.read(readFromNow, "/it"))
-        for value in ("", "then", "NOW", "1", "%FF"):
+        for query in ("", "?from="):
+            self.assertFalse(self.read(readFromNow, f"/it{query}"))
+        for value in ("then", "NOW", "1", "%FF"):
             self.assertRefused(self.read(readFromNow, f"/it?from={value}"))
 
 

@@ -22,7 +22,7 @@ from sseserver.streams.entries import unpack
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import Kind, StartingPlace, State
 from sseserver.web.access.rights import Access
-from sseserver.web.request import readHeader, readJSONObject, readLastEventID, readParameter, readStartKey
+from sseserver.web.request import readHeader, readJSONObject, readLastEventID, readParameter, readPlace, readStartKey
 from sseserver.web.resource import AsyncResource
 from sseserver.web.viewing import answerFinished, answerViewerHead, countEvents, locateStream
 
@@ -74,7 +74,7 @@ class Agent(AsyncResource):
         run = self._readRun(request)
         if run is None:
             raise BadRequest(_NAME_RUN)
-        asked, offset = readLastEventID(request), readParameter(request, b"offset")
+        asked, offset = readLastEventID(request), readPlace(request, b"offset")
         if asked is None and offset not in {None, _START}:
             asked = offset
         streamLog = await self._findRun(principal, run, asked)

@@ -24,7 +24,7 @@ from sseserver.tracebacks import forgetTraceback
 from sseserver.values import StartingPlace
 from sseserver.web.access.rights import Access
 from sseserver.web.answers import answerJSON, answerLargeJSON
-from sseserver.web.request import readParameter
+from sseserver.web.request import readParameter, readPlace
 from sseserver.web.resource import NotFoundResource
 from sseserver.web.viewing import answerViewerHead, locateStream
 
@@ -228,7 +228,7 @@ def _readNumber(request: Request, name: bytes) -> int | None:
     Raises:
         BadRequest: It is something else.
     """
-    value = readParameter(request, name)
+    value = readPlace(request, name)
     if value is None:
         return None
     if not _NUMBER.fullmatch(value):

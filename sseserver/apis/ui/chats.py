@@ -21,7 +21,7 @@ from sseserver.tracebacks import forgetTraceback
 from sseserver.values import State
 from sseserver.web.access.rights import Access
 from sseserver.web.answers import answerJSON
-from sseserver.web.request import prefersAsync, readJSONObject, readParameter, readStartKey
+from sseserver.web.request import prefersAsync, readJSONObject, readPlace, readStartKey
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import answerViewerHead, locateStream
 
@@ -104,7 +104,7 @@ class ChatStream(AsyncResource):
         With the parameter `startIndex`, follow any stream from this part on.
         """
         principal = await self._access.identify(request)
-        index = readParameter(request, b"startIndex")
+        index = readPlace(request, b"startIndex")
         if index is not None:
             return await self._resume(request, principal, index)
         streamLog = await self._findChat(principal)
