@@ -71,7 +71,8 @@ class StoredResponse(NamedResponse):
     async def GET(self, request: Request) -> bytes | Document | None:
         """Answer with the response as far as it has got, or follow its events."""
         principal = await self.access.identify(request)
-        isStream, after = _readSwitch(request, b"stream"), _readNumber(request, b"starting_after")
+        isStream = _readSwitch(request, b"stream")
+        after = _readNumber("starting_after", readPlace(request, b"starting_after"))
         streamLog = await self.find(principal, Right.READ, self.response)
         url = locateStream(request, streamLog, 3)
         if not isStream:
@@ -152,7 +153,8 @@ class InputItems(NamedResponse):
     async def GET(self, request: Request) -> bytes | Document:
         """List the items of the request, in pages, the last one first."""
         principal = await self.access.identify(request)
-        limit, order = _readNumber(request, b"limit"), readParameter(request, b"order") or "desc"
+        limit = _readNumber("limit", readParameter(request, b"limit"))
+        order = readParameter(request, b"order") or "desc"
         if order not in {"asc", "desc"}:
             raise BadRequest("The parameter order must be asc or desc.")
         if limit is not None and not 1 <= limit <= _MOST_ITEMS:
@@ -218,19 +220,19 @@ def _readSwitch(request: Request, name: bytes) -> bool:
     return value == "true"
 
 
-def _readNumber(request: Request, name: bytes) -> int | None:
+def _readNumber(name: str, value: str | None) -> int | None:
     """
     Read a parameter that is a number from 0 on.
 
-    Returns:
-        The number; `None` if it is missing.
+    Args:
+        name: Its name.
+        value: Its value; `None` if it is missing.
 
     Raises:
         BadRequest: It is something else.
     """
-    value = readPlace(request, name)
     if value is None:
         return None
     if not _NUMBER.fullmatch(value):
-        raise BadRequest(f"The parameter {name.decode('ascii')} must be a number from 0 on.")
+        raise BadRequest(f"The parameter {name} must be a number from 0 on.")
     return int(value)

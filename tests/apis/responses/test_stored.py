@@ -101,6 +101,8 @@ class StoredTests(ResponsesTestCase):
             answer = self.get(name, f"?stream=true&{query}")
             self.assertEqual((answer.status, answer.json["error"]["type"]), (400, "invalid_request_error"))
             self.assertIn("parameter starting_after", answer.json["error"]["message"])
+        # An empty number that is no place counts as missing.
+        self.assertEqual(self.get(name, "/input_items?limit=").status, 200)
 
     def test_restarted(self) -> None:
         """An event of an answer that has begun anew is told apart from those of the new one."""
