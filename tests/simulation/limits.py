@@ -38,6 +38,9 @@ _RELEASE = 10.0
 _STARTS = ("/streams", "/v1/chat/completions", "/api/chat")
 _STREAM = re.compile(r"/streams/[^/?]+")
 
+#: The end of a streamed answer.
+_END = re.compile(rb"^data: \[DONE\]|^event: (done|failed|cancelled)\b", re.MULTILINE)
+
 
 @dataclass(slots=True, eq=False)
 class Use:
@@ -218,8 +221,8 @@ class Limits:
         if over is None:
             return math.inf
         if kind == "run":
-            # The run of a client that has left goes on.
-            return over + _RELEASE if exchange.reply.complete else math.inf
+            # The run of a client that has left goes on, and so does that of one which was too slow, or has no rights.
+            return over + _RELEASE if _hasEnd(exchange) else math.inf
         if exchange.reply.complete:
             return over + (_SOON if self.wide else 2 * self.stall)
         return over + (_SOON if self.wide and not exchange.hindered else 2 * self.stall + 12)
@@ -276,6 +279,14 @@ class Limits:
 
     def _blame(self, use: Use, text: str) -> None:
         self.history.blame("limits", f"{use.identity.client}: {text}")
+
+
+def _hasEnd(exchange: Exchange) -> bool:
+    """Return whether the end of a run has arrived with an answer."""
+    reply = exchange.reply
+    streamed = reply.headers.get("content-type", "").startswith("text/event-stream")
+    hasEnd = _END.search(reply.body) is not None and b"the answer cannot be whole" not in reply.body
+    return reply.complete and (hasEnd or not streamed)
 
 
 def findKinds(query: Query) -> frozenset[str]:
