@@ -167,6 +167,9 @@ class RunStarter:
             prompt.count(self._ledger.prompts)
         name = terms.prefix + makeEpoch() if terms.prefix else None
         created = self._createStream(name, question="" if prompt is None else prompt.question)
+        if terms.viewed and not created.called:
+            self._viewers.reserve(terms.client)
+            created.addBoth(self._releaseViewer, terms.client)
         if prompt is not None and self.restarter is not None:
             created.addCallback(self.restarter.keep, prompt, terms.client, terms.key, terms.traits)
         created.addCallbacks(self._startRun, self._drop, (prompt, terms), {}, (prompt, terms.client))
@@ -189,6 +192,10 @@ class RunStarter:
     def _drop(self, failure: Failure, prompt: KeptPrompt | None, client: Client | None) -> Failure:
         self._release(prompt, client)
         return failure
+
+    def _releaseViewer(self, created: IStreamLog | Failure, client: Client | None) -> IStreamLog | Failure:
+        self._viewers.release(client)
+        return created
 
     def _release(self, prompt: KeptPrompt | None, client: Client | None) -> None:
         """Release the prompt of a run that does not start, and its share."""

@@ -87,6 +87,8 @@ class Viewers:
         # The clients of those that count for one.
         self._clientOf: dict[Response, Client] = {}
         self._admitting = True
+        # Viewers for whom room is kept.
+        self._reserved = 0
         # Whether the viewers were cut in this drain.
         self._isCut = False
         # The request that has waited, while it may become a viewer.
@@ -105,7 +107,24 @@ class Viewers:
 
     def hasRoom(self) -> bool:
         """Whether one more viewer can be served."""
-        return len(self._requests) + len(self.tails) < self._settings.maxViewers and self._admitting
+        return len(self._requests) + len(self.tails) + self._reserved < self._settings.maxViewers and self._admitting
+
+    def reserve(self, client: Client | None) -> None:
+        """
+        Keep room for the viewer of a run until `release`, while its stream is being stored.
+
+        Otherwise the runs of several requests at once would start, and their viewers be refused then.
+
+        Args:
+            client: See `checkRoom`, which has found room.
+        """
+        self._reserved += 1
+        self._ledger.clients.viewers.add(client)
+
+    def release(self, client: Client | None) -> None:
+        """Keep the room no longer: the viewer comes now, or never."""
+        self._reserved -= 1
+        self._ledger.clients.viewers.remove(client)
 
     def checkRoom(self, client: Client | None) -> None:
         """

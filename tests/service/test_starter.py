@@ -9,7 +9,8 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 
-from sseserver.errors import KeyReused, Overloaded
+from sseserver.errors import KeyReused, Overloaded, RateLimited
+from sseserver.service.clients import Client
 from sseserver.service.opening import Opening
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
@@ -67,6 +68,27 @@ class StartTests(ServiceTestCase):
         streamLog = self.successResultOf(again)
         self.assertEqual((streamLog.epoch, self.text(streamLog)), (epoch, "text"))
         self.assertEqual(self.source.runs, [])
+
+    def test_viewersToCome(self) -> None:
+        """While the stream of a run is being stored, room is kept for its viewer: no run starts in vain meanwhile."""
+        client = Client("shop", False)
+        for settings, error in (
+            (self.settings, Overloaded),
+            (Settings(linger=10**6, maxViewersPerClient=1), RateLimited),
+        ):
+            self.stop()
+            self.store = SQLiteStore(self.reactor, self.mktemp(), settings.kept, self.inThread)
+            self.serve(self.source, settings, self.store)
+            self.isBlocked = True
+            starting = self.service.startRun(viewed=True, client=client)
+            self.reactor.advance(0)
+            self.failureResultOf(self.service.startRun(viewed=True, client=client), error)
+            self.unblock()
+            self.successResultOf(starting)
+            # It is the viewer's own room now; there is none here.
+            again = self.service.startRun(viewed=True, client=client)
+            self.reactor.advance(0)
+            self.successResultOf(again)
 
     def test_opening(self) -> None:
         """A stream can begin with what its run answers, before anything that the source writes."""
