@@ -5,9 +5,12 @@ The test case of the APIs that start runs: the complete server on wires, with a 
 from __future__ import annotations
 
 import json
+from types import ModuleType
 from typing import Any
 
+from sseserver.formats import translatedlog
 from sseserver.streams.followed import FLUSH_TICK
+from sseserver.timing.turns import awaitTurn
 from tests.http import Response
 from tests.served import ServedTestCase
 from tests.wires import Wire
@@ -30,6 +33,19 @@ class ChatTestCase(ServedTestCase):
         told = {name.replace("_", "-"): value for name, value in headers.items()}
         wire.begin(path, "application/json", "POST", data, headers=told)
         return wire
+
+    def watchTurns(self, module: ModuleType) -> list[object]:
+        """Let a module seek a place in steps of ten entries; return a list that grows with each turn that it waits."""
+        turns: list[object] = []
+
+        def watch(clock: object) -> object:
+            turns.append(clock)
+            return awaitTurn(clock)
+
+        self.patch(module, "awaitTurn", watch)
+        self.patch(translatedlog, "READ_ENTRIES", 10)
+        self.patch(translatedlog, "CHECKPOINT", 4)
+        return turns
 
     def complete(self, **members: Any) -> Wire:
         """Ask for a completion in one piece."""

@@ -8,13 +8,11 @@ import json
 
 from sseserver.apis.durable import pages
 from sseserver.delivery.document import STEP_BYTES
-from sseserver.formats import translatedlog
 from sseserver.interfaces import IStreamLog
 from sseserver.service.service import Settings
 from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.terminal import packRestart
-from sseserver.timing.turns import awaitTurn
 from tests.apis.durable.cases import DurableTestCase
 from tests.http import Response
 
@@ -64,15 +62,7 @@ class PageTests(DurableTestCase):
 
     def test_nextPage(self) -> None:
         """The place of a reader that asks for one page after the other is not sought from the start of the stream."""
-        turns: list[object] = []
-
-        def watch(clock: object) -> object:
-            turns.append(clock)
-            return awaitTurn(clock)
-
-        self.patch(pages, "awaitTurn", watch)
-        self.patch(translatedlog, "READ_ENTRIES", 10)
-        self.patch(translatedlog, "CHECKPOINT", 4)
+        turns = self.watchTurns(pages)
         url, text = self.chat(), ""
         for number in range(300):
             # Chunks with different members are not skipped together.
@@ -92,15 +82,7 @@ class PageTests(DurableTestCase):
 
     def test_turns(self) -> None:
         """A place that is far away is found in several turns of the reactor, also by readers that wait."""
-        turns: list[object] = []
-
-        def watch(clock: object) -> object:
-            turns.append(clock)
-            return awaitTurn(clock)
-
-        self.patch(pages, "awaitTurn", watch)
-        self.patch(translatedlog, "READ_ENTRIES", 10)
-        self.patch(translatedlog, "CHECKPOINT", 4)
+        turns = self.watchTurns(pages)
         url = self.chat()
         for number in range(95):
             # Chunks with different members are not skipped together.

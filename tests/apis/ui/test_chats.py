@@ -9,11 +9,9 @@ import json
 from twisted.web.resource import Resource
 
 from sseserver.errors import SourceError
-from sseserver.formats import translatedlog
 from sseserver.service.service import Settings
 from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.terminal import packRestart
-from sseserver.timing.turns import awaitTurn
 from sseserver.values import Prompt
 from sseserver.web import viewing
 from tests.apis.chat.cases import ChatTestCase
@@ -154,15 +152,7 @@ class UITests(ChatTestCase):
         """
         The parts of a long answer are counted in several turns of the reactor.
         """
-        turns: list[object] = []
-
-        def watch(clock: object) -> object:
-            turns.append(clock)
-            return awaitTurn(clock)
-
-        self.patch(viewing, "awaitTurn", watch)
-        self.patch(translatedlog, "READ_ENTRIES", 10)
-        self.patch(translatedlog, "CHECKPOINT", 4)
+        turns = self.watchTurns(viewing)
         # Its viewer would count them.
         self.chat().close()
         for number in range(95):
