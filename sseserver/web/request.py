@@ -8,7 +8,7 @@ uses it. A malformed value raises `BadRequest`; nothing is repaired.
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from io import BytesIO
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -41,6 +41,9 @@ _FORM = "application/x-www-form-urlencoded"
 #: Parameters that carry the last event ID, the first given counts: ours, and the names that polyfills of EventSource
 #: use because a page cannot set the header.
 _LAST_EVENT_IDS = (b"last_event_id", b"lastEventId", b"lastEventID")
+
+#: A parameter without `=` in a query string.
+_BARE_NAME = re.compile(rb"(?<![^&;])[^&;=]+(?![^&;])")
 
 #: An idempotency key: visible ASCII.
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -82,15 +85,21 @@ def readParameter(request: Request, name: bytes) -> str | None:
         raise BadRequest(f"The parameter {name.decode('ascii')} is not UTF-8.") from None
 
 
+def readArguments(request: Request) -> Mapping[bytes, Sequence[bytes]]:
+    """Return the parameters of the query string. Those without `=` are empty; the request's `args` leaves them out."""
+    bare = dict.fromkeys(_BARE_NAME.findall(request.uri.partition(b"?")[2]), (b"",))
+    return {**bare, **request.args}
+
+
 def readPlace(request: Request, name: bytes) -> str | None:
     """
     Read a parameter that is a place in an answer; see `readParameter`. Without it the answer is sent from its start.
 
     Raises:
-        BadRequest: It is given several times, or the value is empty or not UTF-8.
+        BadRequest: It is given several times, or without a value, or the value is not UTF-8.
     """
     value = readParameter(request, name)
-    if value is None and request.args.get(name):
+    if value is None and name in readArguments(request):
         raise BadRequest(f"The parameter {name.decode('ascii')} is empty. Give it a value, or leave it out.")
     return value
 

@@ -12,7 +12,15 @@ from twisted.web.server import Site
 
 from sseserver.errors import BadRequest
 from sseserver.jsontext import readJSON
-from sseserver.web.request import checkKey, readKey, readLastEventID, readParameter, readPlace, readTypedBody
+from sseserver.web.request import (
+    checkKey,
+    readArguments,
+    readKey,
+    readLastEventID,
+    readParameter,
+    readPlace,
+    readTypedBody,
+)
 from tests.web.cases import HTTPTestCase
 
 #: Bytes. Limit of the bodies.
@@ -48,11 +56,23 @@ class ParameterTests(HTTPTestCase):
             (readParameter, "a=1&a=2", "given once"),
             (readPlace, "a=1&a=", "given once"),
             (readPlace, "a=", "empty"),
+            (readPlace, "a", "empty"),
+            (readPlace, "b=1&a;b=a", "empty"),
             (readParameter, "a=%FF", "not UTF-8"),
         ):
             response = self.read(lambda request, read=read: read(request, b"a"), f"/it?{query}")
             self.assertEqual((response.status, response.error["code"]), (400, "bad_request"), query)
             self.assertIn(told, response.error["message"])
+
+    def test_arguments(self) -> None:
+        """A parameter without `=` is empty; names and values that contain its name are others."""
+        for query, values in (
+            ("", {}),
+            ("?a", {b"a": (b"",)}),
+            ("?a&b=a;ab&=a", {b"a": (b"",), b"b": [b"a"], b"ab": (b"",), b"": [b"a"]}),
+            ("?a=1&a", {b"a": [b"1"]}),
+        ):
+            self.assertEqual(self.read(readArguments, f"/it{query}"), values, query)
 
     def lastID(self, query: str = "", **headers: str) -> Any:
         """Read the last event ID of a request."""

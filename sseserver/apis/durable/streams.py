@@ -19,7 +19,7 @@ from sseserver.values import StartingPlace
 from sseserver.web.accept import JSON
 from sseserver.web.access.rights import Access
 from sseserver.web.answers import setContentType
-from sseserver.web.request import hasVersion, readPath
+from sseserver.web.request import hasVersion, readArguments, readPath
 from sseserver.web.resource import AsyncResource, NotFoundResource
 
 
@@ -73,7 +73,7 @@ class DurableStream(AsyncResource):
     async def GET(self, request: Request) -> bytes | None:
         """Answer with the next page, at once or when there is one, or follow the stream; HEAD tells where it ends."""
         principal = await self._access.require(request, Right.READ, self._name)
-        asked = readRequest(request.args)
+        asked = readRequest(readArguments(request))
         known = None if asked.offset is None else f"{asked.offset.epoch}-{asked.offset.number}"
         streamLog = await self._service.find(self._name, known)
         reader = PageReader(streamLog, self._service.formats["ui"], self._service.clock, self._places)

@@ -107,6 +107,8 @@ class CatchUpTests(DurableTestCase):
         self.assertEqual(self.page("/durable").status, 404)
         self.assertEqual(self.page(url, "").status, 400)
         self.assertEqual(self.ask(f"{url}?live=sse").status, 400)
+        for query in ("offset", "offset=", "offset=-1&live", "offset=-1&offset=-1"):
+            self.assertEqual(self.ask(f"{url}?{query}").error["code"], "bad_request", query)
         for method in ("PUT", "POST", "DELETE"):
             answer = self.ask(url, method=method)
             self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, HEAD"))
