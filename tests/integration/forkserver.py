@@ -143,13 +143,13 @@ class _ForkServer:
         """Return whether a fork can have this environment."""
         return _findEarly(environment) == self._early
 
-    def start(self, command: list[str], output: IO[bytes], folder: str, environment: Mapping[str, str]) -> int:
-        """Start a server in a fork, and return its process."""
+    def start(self, command: list[str], outputs: list[int], folder: str, environment: Mapping[str, str]) -> int:
+        """Start a server in a fork, and return its process. The outputs are descriptors: its own, and for errors."""
         request = json.dumps([command, folder, dict(environment)]).encode()
         with self._lock, Path(os.devnull).open("rb") as nothing:
             _adoptOrphans(True)
             try:
-                socket.send_fds(self._channel, [request], [nothing.fileno(), output.fileno()])
+                socket.send_fds(self._channel, [request], [nothing.fileno(), *outputs])
                 answer = self._channel.recv(_LONGEST)
             finally:
                 _adoptOrphans(False)
@@ -159,7 +159,8 @@ class _ForkServer:
 
 
 def _findEarly(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(EARLY)}
+    """Return the variables that are read early. For Python, an empty one is none."""
+    return {name: value for name, value in environment.items() if value and name.startswith(EARLY)}
 
 
 def _adoptOrphans(isOn: bool) -> None:
@@ -171,13 +172,14 @@ def _adoptOrphans(isOn: bool) -> None:
 _servers: list[_ForkServer] = []
 
 
-def startServer(command: list[str], output: IO[bytes], **keywords: Any) -> Process:
+def startServer(command: list[str], output: IO[bytes], errors: IO[bytes] | None = None, **keywords: Any) -> Process:
     """
     Start a server whose signals have their default actions.
 
     Args:
         command: Its command line.
         output: Gets all that it writes.
+        errors: Gets what it writes to standard error instead.
         keywords: Passed to `subprocess.Popen`. A server with others than `cwd` and `env` gets a process of its own.
 
     Returns:
@@ -188,10 +190,10 @@ def startServer(command: list[str], output: IO[bytes], **keywords: Any) -> Proce
         if not _servers:
             _servers.append(_ForkServer(environment))
         if _servers[0].fits(environment):
-            folder = str(keywords.get("cwd") or Path.cwd())
-            return ForkedServer(command, _servers[0].start(command, output, folder, environment))
+            folder, outputs = str(keywords.get("cwd") or Path.cwd()), [output.fileno(), (errors or output).fileno()]
+            return ForkedServer(command, _servers[0].start(command, outputs, folder, environment))
     with resetSignals():
-        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **keywords)
+        return subprocess.Popen(command, stdout=output, stderr=errors or subprocess.STDOUT, **keywords)
 
 
 # The process that forks.
@@ -206,7 +208,7 @@ def serve(descriptor: int) -> None:
     assert "twisted.internet.reactor" not in sys.modules, sseserver.tap
     channel = socket.socket(fileno=descriptor)
     while True:
-        request, descriptors, _, _ = socket.recv_fds(channel, _LONGEST, 2)
+        request, descriptors, _, _ = socket.recv_fds(channel, _LONGEST, 3)
         if not request:
             return
         pid = _fork()
@@ -217,11 +219,9 @@ def serve(descriptor: int) -> None:
         channel.send(str(pid).encode())
     channel.close()
     command, folder, environment = json.loads(request)
-    nothing, output = descriptors
-    for source, target in ((nothing, 0), (output, 1), (output, 2)):
+    for target, source in enumerate(descriptors):
         os.dup2(source, target)
-    os.close(nothing)
-    os.close(output)
+        os.close(source)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

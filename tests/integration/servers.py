@@ -87,6 +87,29 @@ def twistd(*arguments: str) -> list[str]:
     return [*start, *(word for each in words for word in each)]
 
 
+def runServer(command: list[str], folder: str | Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """
+    Run a server that ends by itself.
+
+    Args:
+        command: Its command line.
+        folder: Its working directory.
+
+    Returns:
+        Its output and its exit status.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = startServer(command, output, errors, cwd=folder, env=ENVIRONMENT)
+        try:
+            status = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        texts = [os.pread(file.fileno(), 1 << 24, 0).decode() for file in (output, errors)]
+    return subprocess.CompletedProcess(command, status, *texts)
+
+
 @contextlib.contextmanager
 def serving(command: list[str], port: int, output: IO[bytes] | None = None, **keywords: object) -> Iterator[Process]:
     """
@@ -97,11 +120,11 @@ def serving(command: list[str], port: int, output: IO[bytes] | None = None, **ke
         port: The block begins when the process listens on this port.
         output: Gets the output of the process; the default is a file of its own. A pipe that nobody reads would fill
             up and stop the process.
-        keywords: Passed to `subprocess.Popen`.
+        keywords: Passed to `subprocess.Popen`; the default of `env` is `ENVIRONMENT`.
     """
     with contextlib.ExitStack() as stack:
         output = output or stack.enter_context(tempfile.TemporaryFile())
-        process = startServer(command, output, **keywords)
+        process = startServer(command, output, **{"env": ENVIRONMENT, **keywords})
         try:
             awaitListening(process, port, output)
             yield process

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.forkserver import ForkedServer, Process, startServer
-from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, awaitListening, freePort, twistd
+from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, awaitListening, freePort, runServer, twistd
 
 #: Keywords with which the same command gets a fork, and a process of its own.
 WAYS = ({}, {"stdin": subprocess.DEVNULL})
@@ -50,6 +50,16 @@ def test_sameAsUsual(tmp_path: Path, number: signal.Signals) -> None:
         assert isinstance(process, ForkedServer) is (not keywords)
     assert seen[0] == seen[1]
     assert seen[0][:2] == (str(tmp_path), os.getpid())
+
+
+def test_outputs(tmp_path: Path) -> None:
+    """Standard output and standard error are told apart, and the exit status is the same."""
+    for options in ("--version", "--interval=-1"):
+        command = twistd("sseserver", options)
+        usual = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        forked = runServer(command, tmp_path)
+        assert (usual.returncode, usual.stdout, usual.stderr) == (forked.returncode, forked.stdout, forked.stderr)
+        assert bool(usual.stderr) is bool(usual.returncode) is not bool(usual.stdout)
 
 
 def test_environment(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamLog
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.values import Kind
-from tests.integration.servers import ENVIRONMENT, ROOT, ask, freePort, serving, twistd
+from tests.integration.servers import ENVIRONMENT, ask, freePort, runServer, serving, twistd
 from tests.stores.sqlite.test_database import snapshot
 
 WINDOW = 1 << 24
@@ -145,15 +145,13 @@ class TwistdTests(TestCase):
     def refuse(self, words: str) -> None:
         """Run the server, and check that it refuses to start."""
         before = snapshot(self.folder)
-        done = subprocess.run(
-            self.command(freePort()), cwd=ROOT, env=ENVIRONMENT, capture_output=True, timeout=PATIENCE, check=False
-        )
+        done = runServer(self.command(freePort()))
         self.assertNotEqual(done.returncode, 0)
-        said = done.stderr.decode().splitlines()
+        said = done.stderr.splitlines()
         self.assertEqual(len(said), 1, said)
         self.assertIn(f"sseserver: {self.path} ", said[0])
         self.assertIn(words, said[0])
-        self.assertNotIn("Traceback", done.stdout.decode())
+        self.assertNotIn("Traceback", done.stdout)
         self.assertEqual(snapshot(self.folder), before)
 
     def test_foreign(self) -> None:
@@ -177,7 +175,7 @@ class TwistdTests(TestCase):
     def test_used(self) -> None:
         """A file that another server has open is refused; that server goes on."""
         port = freePort()
-        with serving(self.command(port), port, cwd=ROOT, env=ENVIRONMENT) as first:
+        with serving(self.command(port), port, env=ENVIRONMENT) as first:
             # The server listens before its store is open, but answers only afterwards.
             self.assertEqual(ask(port, "PUT", "/streams/a")[0], 201)
             self.refuse("another process has it open")

@@ -23,15 +23,12 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver import __version__, compiled
-from sseserver.sources.launch import resetSignals
 from sseserver.sources.text import WELCOME
 from sseserver.wire import Decoder, Event
 from tests.certificates import makePEM
-from tests.integration.servers import ENVIRONMENT, PATIENCE, QUICK, freePort
+from tests.integration.forkserver import TWISTD, startServer
+from tests.integration.servers import ENVIRONMENT, PATIENCE, QUICK, freePort, runServer
 from tests.wires import soon
-
-TWISTD = Path(sys.executable).with_name("twistd")
-
 
 #: Program of an embedder. Its arguments are those of a server here: name, `--listen`, endpoint.
 EMBEDDED = """
@@ -61,30 +58,24 @@ class Server:
         self,
         *arguments: str,
         python: tuple[str, ...] = (),
-        program: tuple[str, ...] = (str(TWISTD), "-n", "--pidfile="),
+        program: tuple[str, ...] = (TWISTD, "-n", "--pidfile="),
     ) -> None:
         self.port = freePort()
         listen = f"tcp:{self.port}:interface=127.0.0.1"
         command = [sys.executable, *python, *program, "sseserver", "--listen", listen, *QUICK]
         self.output = ""
         self._connections: list[http.client.HTTPConnection] = []
-        # The server handles SIGINT only if it is not ignored, as in the background of a shell.
-        with resetSignals():
-            self.process = subprocess.Popen(
-                [*command, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**ENVIRONMENT, "PYTHONWARNINGS": ""},
-            )
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "wb") as output:
+            self.process = startServer([*command, *arguments], output, env={**ENVIRONMENT, "PYTHONWARNINGS": ""})
         # A pipe that nobody reads would stop a process with much output.
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=self._read, args=[reading], daemon=True)
         self._reader.start()
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.output += line.decode()
+    def _read(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb") as pipe:
+            for line in pipe:
+                self.output += line.decode()
 
     def connect(self) -> http.client.HTTPConnection:
         """Connect as soon as the process listens."""
@@ -142,9 +133,6 @@ class Server:
         self.process.kill()
         self.process.wait()
         self._reader.join(PATIENCE)
-        for stream in (self.process.stdin, self.process.stdout):
-            assert stream is not None
-            stream.close()
 
 
 class TwistdTestCase(SynchronousTestCase):
@@ -162,15 +150,7 @@ class TwistdTestCase(SynchronousTestCase):
 
     def run_(self, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """Start a process that ends by itself, and wait for its end."""
-        return subprocess.run(
-            [sys.executable, str(TWISTD), "-n", "--pidfile=", *options, "sseserver", *arguments],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=PATIENCE,
-            env={**ENVIRONMENT, "PYTHONWARNINGS": ""},
-            check=False,
-        )
+        return runServer([sys.executable, TWISTD, "-n", "--pidfile=", *options, "sseserver", *arguments])
 
     def assertQuiet(self, output: str) -> None:
         """Check that the output of a process reports no error."""
@@ -299,7 +279,7 @@ class TwistdServesTests(TwistdTestCase):
 
     def test_twist(self) -> None:
         """Twisted's newer runner, `twist`, runs the server as well."""
-        server = self.start("--interval", "0", program=(str(TWISTD.with_name("twist")), "--log-format=text"))
+        server = self.start("--interval", "0", program=(str(Path(TWISTD).with_name("twist")), "--log-format=text"))
         self.assertEqual(server.events()[-1].type, "done")
         server.end()
         self.assertNotIn("Traceback", server.output)
@@ -450,15 +430,8 @@ class TwistdRefusesTests(TwistdTestCase):
 
     def daemon(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Start a daemon in the folder of the test, and wait until it is there, or has failed."""
-        return subprocess.run(
-            [sys.executable, str(TWISTD), "--pidfile=d.pid", "--logfile=d.log", "sseserver", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            cwd=self.folder,
-            env={**ENVIRONMENT, "PYTHONWARNINGS": ""},
-            check=False,
-        )
+        command = [sys.executable, TWISTD, "--pidfile=d.pid", "--logfile=d.log", "sseserver", *arguments]
+        return runServer(command, self.folder)
 
     def test_F126_daemon(self) -> None:
         """F126: a daemon that cannot start ends with one line, exit code 1 and no pid file."""

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sseserver.options import KEY_VARIABLE
 from sseserver.sources.launch import resetSignals
 from tests.certificates import makePEM
-from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
+from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, runServer, serving, twistd
 from tests.integration.test_redis import Watcher, startRun, until
 from tests.redisservers import RedisServer, findMissing
 
@@ -341,9 +341,9 @@ def test_twist(redis: RedisServer) -> None:
 def test_inUse(redis: RedisServer) -> None:
     """A second pool on the same port does not start, although the sockets of the first one are many."""
     with Pool(redis).serve() as pool:
-        ended = subprocess.run(pool.command, env=ENVIRONMENT, capture_output=True, timeout=PATIENCE, check=False)
+        ended = runServer(pool.command)
         assert ended.returncode == 1
-        assert b"Address already in use" in ended.stderr
+        assert "Address already in use" in ended.stderr
 
 
 def test_json(redis: RedisServer) -> None:
