@@ -61,8 +61,12 @@ ONCE = (
     "tests/test_prose.py",
 )
 
+#: Folders of tests of packages that know no speedup (pyproject.toml has a contract): they run the same lines without
+#: any. With `SSESERVER_BUILD_TESTS=1` and `SSESERVER_PLAIN=1` they are left out.
+SAME = ("tests/formats", "tests/options", "tests/protocols", "tests/stores", "tests/streams", "tests/wire")
+
 #: Folders of tests that mostly wait: for servers, browsers and clocks.
-WAITING = ("tests/integration/", "tests/stores/redis/")
+WAITING = ("tests/integration", "tests/stores/redis")
 
 #: Tests among them that share something slow to make, a browser or a package: the tests of such a file stay together.
 SHARING = (
@@ -99,9 +103,11 @@ BESIDE = 0.8
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out the tests of `ONCE` where they have nothing new to see."""
-    ignored = os.environ.get("SSESERVER_BUILD_TESTS") == "1" and collection_path.as_posix().endswith(ONCE)
-    return ignored or None
+    """Leave out the tests of `ONCE` and `SAME` where they have nothing new to see."""
+    if os.environ.get("SSESERVER_BUILD_TESTS") != "1":
+        return None
+    left = ONCE + SAME if os.environ.get("SSESERVER_PLAIN") == "1" else ONCE
+    return collection_path.as_posix().endswith(left) or None
 
 
 def findScope(name: str) -> str:
@@ -142,9 +148,10 @@ class Scheduler(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Run more processes than there are processor cores, since many tests wait; `--numprocesses=auto` asks."""
-    return 2 * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run more processes than there are processor cores, since tests wait; `--numprocesses=auto` asks."""
+    waits = all(name.startswith(WAITING) for name in config.args)
+    return max(2, (os.cpu_count() or 1) * (4 if waits else 3) // 2)
 
 
 @pytest.hookimpl(optionalhook=True)

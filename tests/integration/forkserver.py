@@ -14,6 +14,7 @@ and output.
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import select
@@ -22,7 +23,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -44,6 +46,8 @@ _LONGEST = 1 << 20
 _PROGRAM = """
 import sys
 sys.path[0] = {folder!r}
+# That of the command. There may be another one beside the tests.
+import sseserver
 sys.path.insert(0, {tests!r})
 from tests.integration.forkserver import serve
 del sys.path[0]
@@ -206,6 +210,9 @@ def serve(descriptor: int) -> None:
     import sseserver.tap
 
     assert "twisted.internet.reactor" not in sys.modules, sseserver.tap
+    # A collection in a fork would copy all of this.
+    gc.collect()
+    gc.freeze()
     channel = socket.socket(fileno=descriptor)
     while True:
         request, descriptors, _, _ = socket.recv_fds(channel, _LONGEST, 3)
@@ -226,7 +233,29 @@ def serve(descriptor: int) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = command[1:]
-    run()
+    status = _runToEnd(run)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # To release every object of the imported code takes longer than all else.
+    os._exit(status)
+
+
+def _runToEnd(program: Callable[[], object]) -> int:
+    """Run a program, and return its exit status, as Python finds it."""
+    try:
+        program()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        sys.stderr.write(f"{end.code}\n")
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def _fork() -> int:
