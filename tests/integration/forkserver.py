@@ -13,6 +13,7 @@ and output.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import json
@@ -233,14 +234,17 @@ def serve(descriptor: int) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = command[1:]
+    status = 0
+
+    def leave() -> None:
+        # To release every object of the imported code would take longer than all else.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    # Python calls it last: after the threads have ended, and after what the server has registered.
+    atexit.register(leave)
     status = _runToEnd(run)
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # To release every object of the imported code takes longer than all else.
-    os._exit(status)
 
 
 def _runToEnd(program: Callable[[], object]) -> int:

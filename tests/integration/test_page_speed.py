@@ -93,20 +93,33 @@ def readTasks(browser: Any, start: float) -> list[float]:
 class SpeedTests(ChatPageTestCase):
     """A long answer."""
 
-    async def setUp(self) -> None:
-        await super().setUp()
+    async def check(self, live: bool) -> None:
+        """
+        Show an answer as it is written, or all at once, and check the times of the tasks.
+
+        A busy machine makes a task slow now and then; what takes the page itself too long does so each time.
+        """
+        longest = []
+        for number in range(1, 4):
+            tasks = await self.show(live, number)
+            self.assertGreater(len(tasks), 100)
+            if tasks[0] < LONGEST:
+                return
+            longest.append(tasks[:5])
+        self.fail(longest)
+
+    async def show(self, live: bool, number: int) -> list[float]:
+        """Show an answer in a new browser, that of the run with a number; return the times of the tasks."""
         folder = tempfile.mkdtemp(prefix="sseserver-")
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        # A browser gives its trace once.
         self.browser = await deferToThread(makeTracedBrowser, folder)
         self.addCleanup(deferToThread, self.browser.quit)
-
-    async def check(self, live: bool) -> None:
-        """Show an answer as it is written, or all at once, and check the times of the tasks."""
         await self.open(self.url)
         await self.until("document.getElementById('model').innerText")
         start = time.monotonic()
         await self.type("Much?\r")
-        run = await self.untilAsked(1)
+        run = await self.untilAsked(number)
         text = (CODE + LIST + PARAGRAPH + PAGE * 2000)[: SIZE * TOKENS]
         for place in range(0, len(text), SIZE):
             run.sink.write(text[place : place + SIZE])
@@ -115,9 +128,8 @@ class SpeedTests(ChatPageTestCase):
         run.end()
         await self.until("document.documentElement.dataset.state === 'finished'", 120)
         self.assertGreaterEqual(int((await self.read("counts")).split()[0].replace(",", "")), TOKENS)
-        tasks = await deferToThread(readTasks, self.browser, start)
-        self.assertGreater(len(tasks), 100)
-        self.assertLess(tasks[0], LONGEST, tasks[:5])
+        tasks: list[float] = await deferToThread(readTasks, self.browser, start)
+        return tasks
 
     async def test_live(self) -> None:
         """No frame takes more than 50 ms of CPU time while 100,000 tokens arrive."""

@@ -165,11 +165,22 @@ class ModelTests(SynchronousTestCase):
         """Compare all streams with the model, in both stores."""
         for stream in streams.values():
             for store in stores:
-                log = self.pump.result(store.find(stream.name))
+                log = self.findLog(store, stream.name)
                 self.pump.until(lambda log=log, stream=stream: log.last == len(stream.entries))
                 self.assertEqual(log.buffer.entries, stream.entries)
                 self.assertEqual(log.state is State.OPEN, not stream.ended)
         self.pump.until(lambda: self.listNames(stores[1]) == set(streams))
+
+    def findLog(self, store: RedisStore, name: str) -> IStreamLog:
+        """Find a stream, in several attempts while a server has not heard yet which slots it has."""
+        for _ in range(100):
+            try:
+                found: IStreamLog = self.pump.result(store.find(name))
+            except StoreUnavailable:
+                self.pump.run(0.1)
+            else:
+                return found
+        raise AssertionError(f"{name} is not found.")
 
     def listNames(self, store: RedisStore) -> set[str]:
         """List the names of all streams; of none while a server has not heard yet which slots it has."""
