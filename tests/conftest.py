@@ -148,10 +148,9 @@ class Scheduler(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Run more processes than there are processor cores, since tests wait; `--numprocesses=auto` asks."""
-    waits = all(name.startswith(WAITING) for name in config.args)
-    return max(2, (os.cpu_count() or 1) * (4 if waits else 3) // 2)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run more processes than there are processor cores, since many tests wait; `--numprocesses=auto` asks."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -35,7 +35,7 @@ from typing import IO, Any, NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT
+from tests.integration.servers import PATIENCE, TESTS_ENVIRONMENT
 
 #: Seconds between two events.
 INTERVAL = 0.05
@@ -173,9 +173,17 @@ def watching(pid: int, port: int, headers: dict[str, str] | None = None) -> Iter
         headers: Header fields of the requests of the viewer and its publisher, such as their credentials.
     """
     name = f"alive-{uuid.uuid4().hex[:12]}"
-    arguments = [sys.executable, "-m", "tests.integration.alive", str(port), str(pid), name, json.dumps(headers or {})]
-    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([ENVIRONMENT["PYTHONPATH"], str(ROOT)])}
-    process = subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    arguments = [
+        sys.executable,
+        "-P",
+        "-m",
+        "tests.integration.alive",
+        *(str(port), str(pid)),
+        name,
+        json.dumps(headers or {}),
+    ]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(arguments, env=TESTS_ENVIRONMENT, text=True, **pipes)
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "watching\n"

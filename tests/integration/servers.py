@@ -37,6 +37,10 @@ ENVIRONMENT = {
     TOKEN_KEY_VARIABLE: f"{CANARY}-{'j' * 64}",
 }
 
+#: Environment of programs that are tests. They are started with `-P`, or in a folder without a package: what is beside
+#: the tests may not be what is tested.
+TESTS_ENVIRONMENT = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([ENVIRONMENT["PYTHONPATH"], str(ROOT)])}
+
 #: Seconds. Longest time for a process to listen, answer or end; on a busy machine the import of Twisted takes some.
 PATIENCE = 120.0
 

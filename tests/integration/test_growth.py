@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.servers import ENVIRONMENT, PATIENCE, QUICK, ROOT, freePort, serving
+from tests.integration.servers import PATIENCE, QUICK, TESTS_ENVIRONMENT, freePort, serving
 
 #: Bytes of resident memory for each byte counted.
 RATIO = 1.5
@@ -49,8 +49,9 @@ class GrowthTests(SynchronousTestCase):
         """Start a server."""
         self.port, self.reports = freePort(), freePort()
         listen = f"--listen=tcp:{self.port}:interface=127.0.0.1"
-        command = [sys.executable, "-m", "tests.integration.measured", str(self.reports), listen, *QUICK, *options]
-        self.stack.enter_context(serving(command, self.reports, cwd=ROOT, env=ENVIRONMENT))
+        program = [sys.executable, "-P", "-m", "tests.integration.measured"]
+        command = [*program, str(self.reports), listen, *QUICK, *options]
+        self.stack.enter_context(serving(command, self.reports, env=TESTS_ENVIRONMENT))
 
     def report(self) -> dict[str, Any]:
         """Return the memory of the server, and its ledger."""

@@ -5,7 +5,6 @@ Schemathesis makes requests from the OpenAPI document: no answer is a 5xx, and e
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.web.access.apikeys import makeKey, writeLine
 from tests.integration.node import missing
-from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT, ask, freePort, serving, twistd
+from tests.integration.servers import ENVIRONMENT, PATIENCE, TESTS_ENVIRONMENT, ask, freePort, serving, twistd
 
 #: Seconds. After this time no further requests are made.
 TIME = 25
@@ -59,11 +58,7 @@ class SchemathesisTests(SynchronousTestCase):
             *("--phases=coverage,fuzzing,stateful", "--generation-database=none", "--warnings=off"),
             *(f"--exclude-checks={LEFT_OUT}", *options),
         ]
-        environment = {
-            **ENVIRONMENT,
-            "PYTHONPATH": os.pathsep.join([ENVIRONMENT["PYTHONPATH"], str(ROOT)]),
-            "SCHEMATHESIS_HOOKS": "tests.integration.schemathesishooks",
-        }
+        environment = {**TESTS_ENVIRONMENT, "SCHEMATHESIS_HOOKS": "tests.integration.schemathesishooks"}
         found = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=PATIENCE * 2, check=False
         )

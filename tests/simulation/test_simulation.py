@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.servers import TESTS_ENVIRONMENT
 from tests.simulation.history import Violation
 from tests.simulation.named import NAMED
-from tests.simulation.planted import ROOT
 from tests.simulation.runner import check, describe, shorten
 
 #: Number. The first seed.
@@ -54,14 +54,13 @@ class SimulationTests(SynchronousTestCase):
 
     def test_hashSeed(self) -> None:
         """A seed means the same history, however Python hashes strings."""
-        command = [
-            sys.executable,
-            "-c",
-            "from tests.simulation.play import play; print(play(3).digest, play(9).digest)",
-        ]
+        code = "from tests.simulation.play import play; print(play(3).digest, play(9).digest)"
         digests = {
             subprocess.run(
-                command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": number}, capture_output=True, check=True
+                [sys.executable, "-P", "-c", code],
+                env={**TESTS_ENVIRONMENT, "PYTHONHASHSEED": number},
+                capture_output=True,
+                check=True,
             ).stdout
             for number in ("1", "2")
         }

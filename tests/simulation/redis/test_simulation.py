@@ -10,7 +10,7 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.simulation.planted import ROOT
+from tests.integration.servers import TESTS_ENVIRONMENT
 from tests.simulation.redis.play import play
 from tests.simulation.redis.scripting import findMissing
 from tests.simulation.runner import check, describe
@@ -49,9 +49,8 @@ class SimulationTests(SynchronousTestCase):
         code = "from tests.simulation.redis.play import play; print(play(3).digest, play(9).digest)"
         digests = {
             subprocess.run(
-                [sys.executable, "-c", code],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONHASHSEED": number},
+                [sys.executable, "-P", "-c", code],
+                env={**TESTS_ENVIRONMENT, "PYTHONHASHSEED": number},
                 capture_output=True,
                 check=True,
             ).stdout
