@@ -148,9 +148,14 @@ class Scheduler(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Run more processes than there are processor cores, since many tests wait; `--numprocesses=auto` asks."""
-    return 2 * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """
+    Choose the number of processes for `--numprocesses=auto`: more than processor cores only for tests that wait.
+
+    Each process collects all tests, which takes the CPU time of hundreds of them.
+    """
+    waits = all(name.startswith(WAITING) for name in config.args)
+    return (os.cpu_count() or 1) * (2 if waits else 1)
 
 
 @pytest.hookimpl(optionalhook=True)

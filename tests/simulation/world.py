@@ -7,7 +7,7 @@ actors, happens in an order that the seed chooses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
 from typing import Protocol
@@ -135,7 +135,11 @@ class World:
 
     def _turn(self, end: float) -> bool:
         """Do everything that is due; if nothing is, move on to the next time. Return false at the end."""
-        actions = list(self._dueActions())
+        actions: list[Action] = []
+        while self._timers and self._timers[0][0] <= self.now:
+            actions.append(heappop(self._timers)[2].fire)
+        for machine in self._machines:
+            actions += machine.dueActions(self.now)
         if not actions:
             following = self._nextTime()
             if following is None or following > end:
@@ -151,12 +155,6 @@ class World:
         for action in actions:
             action()
         return True
-
-    def _dueActions(self) -> Iterator[Action]:
-        while self._timers and self._timers[0][0] <= self.now:
-            yield heappop(self._timers)[2].fire
-        for machine in tuple(self._machines):
-            yield from machine.dueActions(self.now)
 
     def _nextTime(self) -> float | None:
         while self._timers and not self._timers[0][2].active:
