@@ -97,7 +97,7 @@ class Session:
         self._client.start()
         self.node.start()
         self.limits.start()
-        self.writer.node = self.node.id
+        self.writer.start(self.node.id)
         self.sweeper.start()
 
     def findNode(self) -> bytes:

@@ -136,6 +136,7 @@ class Writer:
         self._dirty: dict[SharedStream, None] = {}
         self._flying = 0
         self._next: IDelayedCall | None = None
+        self._stopped = True
 
     @property
     def isIdle(self) -> bool:
@@ -171,7 +172,8 @@ class Writer:
         Args:
             delay: Seconds until then, unless that is scheduled.
         """
-        if self._next is None:
+        # The answers of groups that are on their way come after the stop, too.
+        if self._next is None and not self._stopped:
             self._next = self._clock.callLater(delay, self._writeGroups)
 
     def postpone(self, stream: SharedStream) -> None:
@@ -183,8 +185,14 @@ class Writer:
         """Write no entries of this stream any more."""
         self._dirty.pop(stream, None)
 
+    def start(self, node: bytes) -> None:
+        """Begin to write, as the process with an ID."""
+        self.node = node
+        self._stopped = False
+
     def stop(self) -> list[SharedStream]:
         """Write nothing any more. Returns the streams with entries that Redis does not have."""
+        self._stopped = True
         if self._next is not None:
             self._next.cancel()
             self._next = None

@@ -60,6 +60,18 @@ class RedisStoreTests(StoreContract, SynchronousTestCase):
         self.store.client.stop()
         self.result(self.store.stop())
 
+    def test_afterStop(self) -> None:
+        """Answers of groups that were on their way at the stop let no further group be written; a start does."""
+        writer, clock = self.store.session.writer, self.pump.clock
+        self.result(self.store.stop())
+        before = clock.getDelayedCalls()
+        writer.schedule()
+        self.assertEqual(clock.getDelayedCalls(), before)
+        self.store.start()
+        writer.schedule()
+        self.assertIn("Writer._writeGroups", str([str(call) for call in clock.getDelayedCalls()]))
+        self.awaitStart()
+
     def restart(self) -> list[EndedStream]:
         super().restart()
         return self.awaitStart()
