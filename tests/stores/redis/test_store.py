@@ -64,7 +64,7 @@ class RedisStoreTests(StoreContract, SynchronousTestCase):
         """Answers of groups that were on their way at the stop let no further group be written; a start does."""
         writer, clock = self.store.session.writer, self.pump.clock
         self.result(self.store.stop())
-        before = clock.getDelayedCalls()
+        before = list(clock.getDelayedCalls())
         writer.schedule()
         self.assertEqual(clock.getDelayedCalls(), before)
         self.store.start()
