@@ -61,8 +61,8 @@ ONCE = (
     "tests/test_prose.py",
 )
 
-#: Folders of tests of packages that know no speedup (pyproject.toml has a contract): they run the same lines without
-#: any. With `SSESERVER_BUILD_TESTS=1` and `SSESERVER_PLAIN=1` they are left out.
+#: Folders of tests of packages that know no speedup (pyproject.toml has a contract): the same lines run with
+#: speedups and without. With `SSESERVER_BUILD_TESTS=1` and `SSESERVER_PLAIN=1` they are left out.
 SAME = ("tests/formats", "tests/options", "tests/protocols", "tests/stores", "tests/streams", "tests/wire")
 
 #: Folders of tests that mostly wait: for servers, browsers and clocks.

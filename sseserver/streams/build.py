@@ -1,5 +1,5 @@
 """
-Tells which build of the package this is. `sseserver.compiled` is this module's name.
+Tells which build of the package this is: compiled or pure Python. `sseserver.compiled` is defined here.
 """
 
 from __future__ import annotations

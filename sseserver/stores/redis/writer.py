@@ -186,7 +186,12 @@ class Writer:
         self._dirty.pop(stream, None)
 
     def start(self, node: bytes) -> None:
-        """Begin to write, as the process with an ID."""
+        """
+        Begin to write.
+
+        Args:
+            node: ID of this process, until the next start.
+        """
         self.node = node
         self._stopped = False
 
