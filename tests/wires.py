@@ -115,6 +115,7 @@ class FakeSocket:
         ended: Whether the server has closed its side of the connection only.
         closed: Whether the server has closed the socket.
         reset: Whether it was closed with a reset.
+        options: The values that were set, by level and number.
     """
 
     family = socket.AF_INET
@@ -130,6 +131,7 @@ class FakeSocket:
         self.ended = False
         self.closed = False
         self.reset = False
+        self.options: dict[tuple[int, int], Any] = {}
 
     @property
     def sent(self) -> bytes:
@@ -176,6 +178,7 @@ class FakeSocket:
 
     def setsockopt(self, level: int, option: int, value: object) -> None:
         """See `socket.setsockopt`; only `SO_LINGER`, which makes a close a reset, has an effect."""
+        self.options[level, option] = value
         self.reset = self.reset or option == socket.SO_LINGER
 
     def getsockopt(self, level: int, option: int, size: int = 0) -> bytes:

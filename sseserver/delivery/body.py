@@ -50,14 +50,16 @@ class Body(Protocol):
             The index after the last byte that was written.
         """
 
-    def writeMany(self, readings: list[bytes]) -> WrittenReadings:
+    def writeMany(self, readings: list[bytes], start: int = 0) -> WrittenReadings:
         """
         Write several large readings together, as far as the transport has room, and a piece of the next one.
 
-        What is written of them in part is written on with `writeSome`. The rest of them may be dropped.
+        What is written of one in part is written on with `writeSome`, or with this as the first of them. Those after it
+        may be dropped.
 
         Args:
             readings: The data of each, at least one.
+            start: Index of the first byte of the first one that is not written yet.
         """
 
     def cork(self) -> None:
@@ -104,9 +106,9 @@ class ResponseBody:
         self.write(piece)
         return start + len(piece)
 
-    def writeMany(self, readings: list[bytes]) -> WrittenReadings:
+    def writeMany(self, readings: list[bytes], start: int = 0) -> WrittenReadings:
         """See `Body.writeMany`. The transport may pause its producer after each of them."""
-        place = self.writeSome(readings[0], 0)
+        place = self.writeSome(readings[0], start)
         return WrittenReadings(0, place) if place < len(readings[0]) else WrittenReadings(1, 0)
 
     def cork(self) -> None:

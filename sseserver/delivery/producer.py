@@ -192,8 +192,13 @@ class EventStreamProducer(ReadingProducer):
 
     def _goOn(self) -> None:
         """See `ResponseProducer._goOn`."""
-        if self._rest is not None:
-            self._writeRest(self._rest)
+        rest = self._rest
+        if rest is not None:
+            if rest.retirement is None and self._isFarBehind():
+                self._releaseRest()
+                self._writeLarge(Reading(self.cursor, rest.data), rest.place)
+            else:
+                self._writeRest(rest)
         if self._sought is not None and self._state is _LIVE:
             self._goOnSeeking(self._sought)
         # The transport may be full again.
@@ -220,6 +225,8 @@ class EventStreamProducer(ReadingProducer):
         """See `Watched.beat`. A heartbeat also shows whether a silent peer is gone."""
         self.count()
         self._noteLag(now)
+        if not self._behind:
+            self._delivery.largeWrites.end(self)
         settings = self._delivery.settings
         heartbeat = settings.heartbeat
         if now >= self.expires:
@@ -320,24 +327,38 @@ class EventStreamProducer(ReadingProducer):
         else:
             self._body.write(data)
 
-    def _writeLarge(self, first: Reading) -> None:
+    def _isFarBehind(self) -> bool:
         """
-        Write a large reading; to a viewer far behind also those after it that the transport is likely to take.
+        Return whether readings are sent together.
 
         Only in formats that join nothing: a joined text is a few readings, and it costs more to read one again that the
         transport did not begin to take than to send it by itself.
         """
+        return self._behind and isinstance(self._rendering, TranslatedRendering)
+
+    def _writeLarge(self, first: Reading, start: int = 0) -> None:
+        """
+        Write a large reading; to a viewer far behind also those after it that the transport is likely to take.
+
+        Args:
+            first: The reading.
+            start: Index of its first byte that is not written yet.
+        """
         readings = [first]
-        if self._many > 1 and self._behind and isinstance(self._rendering, TranslatedRendering):
+        most = self._many + bool(start)
+        if most > 1 and self._isFarBehind():
             last, hasTime = self.streamLog.last, self._delivery.turns.hasTime
-            readings = gather(self._rendering, first, last, self._many, READ_BYTES, hasTime)
+            readings = gather(self._rendering, first, last, most, READ_BYTES, hasTime)
+            if readings[-1].cursor < last:
+                self._delivery.largeWrites.begin(self, self.request.transport)
             if len(readings) > 1 and self._rendering.complete(readings[-1].cursor):
                 self._body.cork()
-        self._writeReadings(readings)
+        self._writeReadings(readings, start)
 
     def _release(self) -> None:
         """See `ResponseProducer._release`."""
         self._releaseRest()
+        self._delivery.largeWrites.end(self)
         self.streamLog.leave(self)
         self._delivery.onEnd(self)
 

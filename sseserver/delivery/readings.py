@@ -45,7 +45,7 @@ class ReadingProducer(ResponseProducer):
     def __init__(self, request: Request, delivery: Delivery) -> None:
         super().__init__(request, delivery)
         self.cursor = 0
-        # Number of readings to send together: the more, the more the transport has taken without a rest.
+        # Number of readings to send together: the more, the more the transport began to take the last time.
         self._many = 1
         # The large reading that was written in part. While there is one, the producer is paused.
         self._rest: Rest | None = None
@@ -68,14 +68,21 @@ class ReadingProducer(ResponseProducer):
         elif rest is not None:
             self._writeRest(rest, isForced=True)
 
-    def _writeReadings(self, readings: list[Reading]) -> None:
+    def _writeReadings(self, readings: list[Reading], start: int = 0) -> None:
         """
         Write large readings, and hold what is left of the one that the transport takes in part.
 
         What it does not begin to take is read again later.
+
+        Args:
+            readings: The readings.
+            start: Index of the first byte of the first one that is not written yet.
         """
-        whole, place = self._body.writeMany([reading.data for reading in readings])
-        self._many = min(_GROWTH * self._many, _MOST) if whole == len(readings) else max(1, whole)
+        whole, place = self._body.writeMany([reading.data for reading in readings], start)
+        if whole == len(readings):
+            self._many = min(_GROWTH * self._many, _MOST)
+        else:
+            self._many = max(whole + bool(place), self._many // 2)
         self.cursor = readings[whole if place else whole - 1].cursor
         if place and self._state is not ViewerState.ENDED:
             self._rest = rest = Rest(readings[whole].data, place)

@@ -7,7 +7,7 @@ The base of the producers of responses: how a response begins, pauses at a full 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.web.http import Request
@@ -16,7 +16,7 @@ from sseserver.delivery.body import MakeBody
 from sseserver.delivery.connection import abort, isOver, stopReading
 from sseserver.delivery.counts import DeliveryCounts
 from sseserver.delivery.rests import Rests
-from sseserver.delivery.socketoptions import tune
+from sseserver.delivery.socketoptions import LargeWrites, tune
 from sseserver.delivery.stall import StallWatch
 from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
 from sseserver.settings import Settings
@@ -40,6 +40,7 @@ class Delivery:
         counts: Counts all responses.
         rests: Keeps the large readings that viewers have in part.
         turns: Shares the turns of the reactor among responses that have much to write.
+        largeWrites: The viewers for which the kernel takes megabytes ahead.
     """
 
     ticker: Ticker
@@ -50,6 +51,7 @@ class Delivery:
     counts: DeliveryCounts
     rests: Rests
     turns: FairTurns
+    largeWrites: LargeWrites = field(default_factory=LargeWrites)
 
 
 class ResponseProducer:

@@ -5,12 +5,15 @@ They limit the bytes that the kernel takes ahead, and let it notice that a peer 
 
 Producers set them on the connection of each viewer. `TunedEndpoint` sets them once, on the
 listening socket, and saves the calls for each viewer; `twistd sseserver` listens through it.
+
+A few viewers that are far behind get larger writes: see `LargeWrites`.
 """
 
 from __future__ import annotations
 
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -24,6 +27,13 @@ from sseserver.speedups.transports import FastPort, FastServer, quicken
 #: Bytes. Limit of unsent data in the kernel. A slow viewer is noticed long before the megabytes of
 #: the kernel's buffer are full, and gets fresh data.
 _NOTSENT_LOWAT = 128 * 1024
+
+#: Bytes. The same for one of the `LargeWrites`.
+_LARGE_LOWAT = 2 * 1024 * 1024
+
+#: Number of viewers with large writes at a time. The kernel keeps up to 4 MiB for each (the last of
+#: Linux's `tcp_wmem`).
+MOST_LARGE = 8
 
 #: Ports whose connections have the options from the start.
 _tuned: WeakSet[Any] = WeakSet()
@@ -90,6 +100,48 @@ def _setOptions(handle: socket.socket) -> bool:
             # Systems differ, and a Unix socket has none of TCP's.
             complete = False
     return complete
+
+
+class LargeWrites:
+    """
+    The viewers for which the kernel takes megabytes ahead, so that they catch up in few writes.
+
+    They are far behind, and read formats in which nothing is joined: nothing is fresher if it is
+    sent later. There are at most `MOST_LARGE` of them, since they use the kernel's memory.
+    """
+
+    def __init__(self) -> None:
+        self._transports: dict[object, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._transports)
+
+    def begin(self, viewer: object, transport: Any) -> None:
+        """
+        Allow a viewer large writes, if fewer than `MOST_LARGE` have them.
+
+        Args:
+            viewer: The viewer. Harmless if it has them.
+            transport: The transport of its request.
+        """
+        if len(self._transports) < MOST_LARGE and viewer not in self._transports:
+            self._transports[viewer] = transport
+            _setLowat(transport, _LARGE_LOWAT)
+
+    def end(self, viewer: object) -> None:
+        """Allow a viewer large writes no longer. Harmless if it has none."""
+        if viewer in self._transports:
+            _setLowat(self._transports.pop(viewer), _NOTSENT_LOWAT)
+
+
+def _setLowat(transport: Any, limit: int) -> None:
+    """Set the limit of unsent data on the connection of a transport, as far as the system has it."""
+    connection = findConnection(transport)
+    if connection is not None and connection.connected:
+        for option in _OPTIONS:
+            if option.level == socket.IPPROTO_TCP:
+                with suppress(OSError):
+                    connection.getHandle().setsockopt(option.level, option.number, limit)
 
 
 @implementer(IStreamServerEndpoint)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from twisted.web.http import Request
 
 from sseserver.delivery.connection import findConnection
-from sseserver.speedups.privates import countQueued
+from sseserver.speedups.writequeue import countQueued
 from sseserver.timing.ticker import IDLE, Tick, Ticker
 
 #: The fields that are read of Linux's `struct tcp_info`: the number of segments without an

@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IDelayedCall
 
 from sseserver.delivery.connection import findConnection
 from sseserver.delivery.stall import measureTaken
-from sseserver.speedups.privates import countQueued, isQueueEmpty
 from sseserver.speedups.sendbuffer import canBypassQueue
+from sseserver.speedups.writequeue import countQueued, isQueueEmpty
 from sseserver.timing.patience import LATE
 
 #: Seconds. Time until the first look; it doubles with each look, up to `_LONGEST`.

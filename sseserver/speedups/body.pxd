@@ -35,7 +35,7 @@ cdef class FastBody(SendBuffer):
     cpdef write(self, bytes data)
     @cython.locals(end=Py_ssize_t, before=bytes)
     cpdef Py_ssize_t writeSome(self, bytes data, Py_ssize_t start) except -1
-    cpdef writeMany(self, list readings)
+    cpdef writeMany(self, list readings, Py_ssize_t start=*)
     cpdef cork(self)
     cpdef close(self)
     cdef bint _canBypass(self) except -1

@@ -172,13 +172,13 @@ class FastBody(SendBuffer):
             self.write(data[start:end])
         return end
 
-    def writeMany(self, readings: list[bytes]) -> WrittenReadings:
+    def writeMany(self, readings: list[bytes], start: int = 0) -> WrittenReadings:
         """See `Body.writeMany`."""
         if not self._sending:
-            place = self.writeSome(readings[0], 0)
+            place = self.writeSome(readings[0], start)
             return WrittenReadings(0, place) if place < len(readings[0]) else WrittenReadings(1, 0)
-        result = self.sendMany(readings, self._chunked)
-        self.written += sum(map(len, readings[: result.whole])) + result.place
+        result = self.sendMany(readings, start, self._chunked)
+        self.written += sum(map(len, readings[: result.whole])) + result.place - start
         return result
 
     def cork(self) -> None:

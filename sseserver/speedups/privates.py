@@ -1,9 +1,9 @@
 """
 The private names of Twisted, each behind a probe.
 
-The speedups look at state that Twisted does not publish: whether a transport's write queue is empty, where a channel is
-in a request's head, whether a chunk begins. The functions here do so, and four modules in which nearly every line needs
-such names: `request`, `headers`, `transports` (the reactor of epoll) and `usual` (requests and channels). A probe makes
+The speedups look at state that Twisted does not publish: where a channel is in a request's head, whether a chunk
+begins. The functions here do so, and five modules in which nearly every line needs such names: `request`, `headers`,
+`transports` (the reactor of epoll), `usual` (requests and channels) and `writequeue` (of a transport). A probe makes
 Twisted do something in memory and checks that these functions see it; where one fails, the plain path serves. They run
 once.
 """
@@ -44,39 +44,6 @@ CHANNEL_ATTRIBUTES = (
     "_savedTimeOut", "_transferDecoder", "_version", "_waitingForTransport", "callLater", "connected",
     "factory", "length", "line_mode", "persistent", "requestFactory", "requests", "site", "timeOut", "transport",
 )  # fmt: skip
-
-
-# The write queue of a transport.
-
-
-def isQueueEmpty(transport: Any) -> bool:
-    """Return whether a connection has sent everything that was written to it."""
-    # Written since the last send; and left over from it.
-    return not (transport._tempDataBuffer or transport.dataBuffer)
-
-
-def countQueued(transport: Any) -> int:
-    """
-    Count the bytes in the write queue of a connection.
-
-    Without the private part of the queue, these are the bytes that the socket did not take at the last send.
-    """
-    written: int = sum(map(len, transport._tempDataBuffer)) if seesQueue() else 0
-    return written + len(transport.dataBuffer) - int(transport.offset)
-
-
-@probe
-def seesQueue() -> bool:
-    """Probe `isQueueEmpty`, `countQueued`: a write fills the queue, half a send leaves it filled, a whole ends it."""
-    taking = TakingSocket()
-    transport = makeConnection(taking)
-    seen = [isQueueEmpty(transport)]
-    transport.write(b"12")
-    seen.append(isQueueEmpty(transport))
-    for taking.room in (1, 1):
-        transport.doWrite()
-        seen.append(isQueueEmpty(transport))
-    return seen == [True, False, False, True]
 
 
 # The abort of a connection.

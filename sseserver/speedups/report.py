@@ -8,10 +8,11 @@ import select
 
 from sseserver.speedups.channel import readsHeads
 from sseserver.speedups.headers import looksUpHeaders
-from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue, seesWaits
+from sseserver.speedups.privates import seesAbort, seesChunks, seesWaits
 from sseserver.speedups.request import servesRequests
 from sseserver.speedups.tlscontext import hasFastTLS
 from sseserver.speedups.transports import managesReads
+from sseserver.speedups.writequeue import seesQueue
 
 
 def listSpeedups(plain: bool) -> list[str]:

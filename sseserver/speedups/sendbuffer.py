@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from twisted.internet.tcp import Connection
 
 from sseserver.speedups import sending
-from sseserver.speedups.privates import isQueueEmpty, seesQueue
+from sseserver.speedups.writequeue import awaitRoom, isQueueEmpty, resumesProducers, seesQueue
 
 #: Bytes. A larger write does not wait: its bytes cost more than their way, and its writer must be
 #: told soon that the socket is full.
@@ -129,26 +129,57 @@ class SendBuffer:
         sent = self._send((before, memoryview(data)[start:], after))
         return self._queueSome(sent, data, start, before, after)
 
-    def sendMany(self, readings: list[bytes], chunked: bool) -> WrittenReadings:
+    def sendMany(self, readings: list[bytes], start: int, chunked: bool) -> WrittenReadings:
         """
         Send the bytes that wait, and readings as far as the socket takes them; queue a piece of the next one.
 
+        If there is a producer, it waits for room instead of that.
+
         Args:
             readings: See `Body.writeMany`.
+            start: See `Body.writeMany`.
             chunked: Whether each of them is a chunk (RFC 9112, 7.1).
         """
         waiting, self._waiting = self._waiting, b""
         after = b"\r\n" if chunked else b""
-        frames = [(b"%x\r\n" % len(data) if chunked else b"", data, after) for data in readings]
-        frames[0] = (waiting + frames[0][0], *frames[0][1:])
-        sent = self._send(tuple([piece for frame in frames for piece in frame]))
-        for count, (before, data, _) in enumerate(frames):
-            size = len(before) + len(data) + len(after)
+        pieces: list[bytes | memoryview] = [waiting]
+        for data in readings:
+            pieces += (b"%x\r\n" % len(data) if chunked else b"", data, after)
+        if start:
+            # The beginning of the first reading was sent, and so was its frame.
+            pieces[1:3] = (b"", memoryview(readings[0])[start:])
+        sent = self._send(tuple(pieces))
+        before = waiting + bytes(pieces[1])
+        for count, data in enumerate(readings):
+            if count:
+                start, before = 0, bytes(pieces[1 + 3 * count])
+            size = len(before) + len(data) - start + len(after)
             if sent < size:
-                place = self._queueSome(sent, data, 0, before, after)
+                place = self._leave(sent, data, start, before, after)
                 return WrittenReadings(count + 1, 0) if place == len(data) else WrittenReadings(count, place)
             sent -= size
         return WrittenReadings(len(readings), 0)
+
+    def _leave(self, sent: int, data: bytes, start: int, before: bytes, after: bytes) -> int:
+        """
+        Let the producer wait for room, if there is one and the socket has taken some of the data and not all; or queue.
+
+        Args:
+            sent: See `_queueSome`.
+            data: See `_queueSome`.
+            start: See `_queueSome`.
+            before: See `_queueSome`.
+            after: See `_queueSome`.
+
+        Returns:
+            See `sendSome`.
+        """
+        transport = self._transport
+        place = start + sent - len(before)
+        if start < place < len(data) and transport.producer is not None and resumesProducers():
+            awaitRoom(transport)
+            return place
+        return self._queueSome(sent, data, start, before, after)
 
     def _queueSome(self, sent: int, data: bytes, start: int, before: bytes, after: bytes) -> int:
         """

@@ -17,7 +17,8 @@ cdef class TLSBody(FastBody):
     cpdef writeLarge(self, tuple pieces)
     @cython.locals(end=Py_ssize_t, text=bytes)
     cpdef Py_ssize_t sendSome(self, bytes data, Py_ssize_t start, bytes before, bytes after) except -1
-    cpdef sendMany(self, list readings, bint chunked)
+    @cython.locals(place=Py_ssize_t, before=bytes)
+    cpdef sendMany(self, list readings, Py_ssize_t start, bint chunked)
     @cython.locals(sent=Py_ssize_t)
     cpdef sendRecords(self, bytes records)
     cpdef forget(self)

@@ -11,9 +11,9 @@ from typing import Any
 
 from sseserver.speedups import sending
 from sseserver.speedups.body import FastBody
-from sseserver.speedups.privates import isQueueEmpty
 from sseserver.speedups.sendbuffer import WrittenReadings, canBypassQueue
 from sseserver.speedups.tls import TLSConnection
+from sseserver.speedups.writequeue import isQueueEmpty
 
 #: Bytes. Large data are encrypted in such pieces: four full records, which are more than Twisted's transports queue
 #: before they pause their producer.
@@ -69,11 +69,12 @@ class TLSBody(FastBody):
                 break
         return end
 
-    def sendMany(self, readings: list[bytes], chunked: bool) -> WrittenReadings:
+    def sendMany(self, readings: list[bytes], start: int, chunked: bool) -> WrittenReadings:
         """See `SendBuffer.sendMany`. One after the other is encrypted."""
         for count, data in enumerate(readings):
-            before, after = (b"%x\r\n" % len(data), b"\r\n") if chunked else (b"", b"")
-            place = self.sendSome(data, 0, before, after)
+            before = b"%x\r\n" % len(data) if chunked and not start else b""
+            place = self.sendSome(data, start, before, b"\r\n" if chunked else b"")
+            start = 0
             if place < len(data):
                 return WrittenReadings(count, place)
             if not self._clear:

@@ -16,8 +16,8 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL
 
-from sseserver.speedups.privates import seesQueue
 from sseserver.speedups.tls import TLSServer
+from sseserver.speedups.writequeue import seesQueue
 
 #: Versions that Twisted excludes, and those that it does not.
 _EXCLUDED = SSL.OP_NO_SSLv3 | SSL.OP_NO_TLSv1 | SSL.OP_NO_TLSv1_1

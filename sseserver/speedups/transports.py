@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sseserver.speedups.probes import EndingProtocol, TakingSocket, probe
+from sseserver.speedups.writequeue import isAwaitingRoom
 
 log = Logger(__name__)
 
@@ -77,6 +78,15 @@ class FastServer(Server):
             return CONNECTION_DONE
         self.protocol.dataReceived(data)
         return None
+
+    def doWrite(self) -> Any:
+        """See `FileDescriptor.doWrite`. A producer that waits for room is resumed without a `send` of nothing."""
+        if isAwaitingRoom(self):
+            self.stopWriting()
+            self.producerPaused = False
+            cast(Any, self.producer).resumeProducing()
+            return None
+        return super().doWrite()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """See `ITCPTransport.setTcpNoDelay`. The socket has the option from its port."""

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from sseserver.delivery.connection import findConnection
 from sseserver.service.clients import PUBLIC_CONNECTIONS, Client, Shares
-from sseserver.speedups.privates import countQueued
+from sseserver.speedups.writequeue import countQueued
 
 log = Logger(__name__)
 

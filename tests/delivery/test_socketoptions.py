@@ -16,14 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from sseserver.delivery.socketoptions import TunedEndpoint, listOptions, tune
+from sseserver.delivery.socketoptions import LargeWrites, TunedEndpoint, listOptions, tune
 from tests.wires import FakeSocket, WireReactor
 
-#: The options of a viewer.
-TUNED = {
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
-    (socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25)): 128 * 1024,
-}
+#: The limit of unsent data, and the options of a viewer.
+LOWAT = (socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25))
+TUNED = {(socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1, LOWAT: 128 * 1024}
 
 
 class OptionsSocket(FakeSocket):
@@ -31,7 +29,6 @@ class OptionsSocket(FakeSocket):
 
     def __init__(self, lacks: int | None = None) -> None:
         super().__init__()
-        self.options: dict[tuple[int, int], object] = {}
         self._lacks = lacks
 
     def setsockopt(self, level: int, option: int, value: object) -> None:
@@ -122,5 +119,24 @@ class TunedEndpointTests(SynchronousTestCase):
             with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
                 has = {option: accepted.getsockopt(*option) for option in TUNED}
         self.assertEqual(has, TUNED)
+
+    def test_largeWrites(self) -> None:
+        """The kernel takes more ahead for a viewer with large writes, as long as it has them."""
+        size = []
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            self.listen(ListeningPort(listening))
+            with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+                transport = Server(accepted, None, ("127.0.0.1", 1), self.port(), 1, WireReactor())  # type: ignore[arg-type]
+                transport.connected = True
+                writes = LargeWrites()
+                for change in (writes.begin, writes.begin, lambda viewer, _: writes.end(viewer), writes.begin):
+                    change(self, transport)
+                    size.append(accepted.getsockopt(*LOWAT))
+                transport.connected = False
+                writes.end(self)
+        self.assertEqual(size, [2**21, 2**21, 2**17, 2**21])
+        self.assertEqual(len(writes), 0)
+
+    test_largeWrites.skip = None if sys.platform == "linux" else "Linux has the option."  # type: ignore[attr-defined]
 
     test_kernel.skip = None if sys.platform == "linux" else "Only Linux is known to do it."  # type: ignore[attr-defined]

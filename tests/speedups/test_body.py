@@ -18,8 +18,8 @@ from twisted.web.server import Request, Site
 
 from sseserver.speedups import sendbuffer as bodies
 from sseserver.speedups.body import Outbox
-from sseserver.speedups.privates import isQueueEmpty
 from sseserver.speedups.sendbuffer import PIECE, canBypassQueue
+from sseserver.speedups.writequeue import isQueueEmpty
 from sseserver.timing.turnend import TurnEnd
 from tests.certificates import makeCertificate
 from tests.fakes import RecordingProducer

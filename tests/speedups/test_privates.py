@@ -5,11 +5,9 @@ has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.tcp import Connection
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,30 +16,13 @@ from twisted.web.http import HTTPChannel
 
 from sseserver.speedups import channel, privates
 from sseserver.speedups.privates import (
-    countQueued,
     seesAbort,
     seesChunks,
     seesInput,
-    seesQueue,
     seesWaits,
     skipsLastRead,
 )
-from sseserver.speedups.probes import probe
-
-
-def look(check: Callable[[], bool]) -> bool:
-    """Run a probe anew: it keeps its outcome."""
-    cached: Any = check
-    return bool(probe(cached.__wrapped__)())
-
-
-class Queue:
-    """The write queue of a transport: two writes, and the rest of a send."""
-
-    def __init__(self) -> None:
-        self._tempDataBuffer = [b"1", b"22"]
-        self.dataBuffer = b"sent333"
-        self.offset = 4
+from tests.speedups.cases import look
 
 
 class ProbeTests(SynchronousTestCase):
@@ -54,7 +35,6 @@ class ProbeTests(SynchronousTestCase):
         names.
         """
         for check in (
-            seesQueue,
             seesAbort,
             seesChunks,
             seesInput,
@@ -77,39 +57,6 @@ class ProbeTests(SynchronousTestCase):
 
         self.patch(TLSMemoryBIOProtocol, "connectionLost", connectionLost)
         self.assertFalse(look(skipsLastRead))
-
-    def test_queueElsewhere(self) -> None:
-        """
-        A transport whose writes go to another queue is not bypassed.
-        """
-
-        def write(transport: Any, data: bytes) -> None:
-            transport.elsewhere = data
-
-        self.patch(FileDescriptor, "write", write)
-        self.patch(Connection, "write", write)
-        self.assertFalse(look(seesQueue))
-
-    def test_queueOfAnotherName(self) -> None:
-        """
-        A transport without the queue that is looked at is not bypassed.
-        """
-
-        def hasNoSuchQueue(transport: Any) -> bool:
-            return bool(transport.anotherName)
-
-        self.patch(privates, "isQueueEmpty", hasNoSuchQueue)
-        self.assertFalse(look(seesQueue))
-
-    def test_countsTheQueue(self) -> None:
-        """
-        Queued bytes are counted wherever they are; where the probe fails, the rest of the last send
-        is.
-        """
-        queue = Queue()
-        self.assertEqual(countQueued(queue), 1 + 2 + 3)
-        self.patch(privates, "seesQueue", lambda: False)
-        self.assertEqual(countQueued(queue), 3)
 
     def test_abortThatShowsNowhere(self) -> None:
         """

@@ -19,9 +19,8 @@ from sseserver.speedups import request
 from sseserver.speedups.probes import ProbeTransport
 from sseserver.speedups.request import FastRequest, fillsRequests, servesRequests
 from tests.fakes import logged
-from tests.speedups.cases import FastTestCase
+from tests.speedups.cases import FastTestCase, look
 from tests.speedups.mirror import GOOD, Mirror
-from tests.speedups.test_privates import look
 
 
 class ProbeTests(FastTestCase):

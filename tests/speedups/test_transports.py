@@ -4,6 +4,7 @@ Tests for `sseserver.speedups.transports`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 import socket
@@ -21,8 +22,9 @@ from zope.interface import implementer
 
 from sseserver.delivery.socketoptions import TunedEndpoint, tune
 from sseserver.speedups import transports
-from sseserver.speedups.probes import probe
+from sseserver.speedups.probes import ProbeTransport, probe
 from sseserver.speedups.transports import FastPort, FastServer, managesReads, quicken
+from sseserver.speedups.writequeue import awaitRoom
 from sseserver.web.deadlines import Phase
 from sseserver.web.site import StreamSite
 from tests.speedups.mirror import GOOD, Mirror
@@ -223,6 +225,32 @@ class FastPortTests(SynchronousTestCase):
             self.assertEqual(noting.seen, [b"x"])
             noting.seen.clear()
             self.turn()
+
+    def test_awaitsRoom(self) -> None:
+        """A producer that waits for room is resumed once the client reads, and nothing is sent before."""
+        port = self.listen()
+        client = self.connect(port)
+        self.turn()
+        transport: Any = self.factory.made.pop().transport
+        producer = ProbeTransport()
+        transport.registerProducer(producer, True)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sent += transport.getHandle().send(bytes(100_000))
+        awaitRoom(transport)
+        for _ in range(3):
+            self.turn()
+            self.assertTrue(producer.paused)
+        while sent:
+            sent -= len(client.recv(sent))
+        self.turn()
+        self.assertFalse(producer.paused)
+        transport.write(b"next")
+        self.turn()
+        self.assertEqual(client.recv(9), b"next")
+        self.assertEqual(self.reactor.getWriters(), [])
+        transport.unregisterProducer()
 
     def test_noDelay(self) -> None:
         """Connections send small writes at once, and can be told not to."""

@@ -20,7 +20,7 @@ from sseserver.errors import BadRequest
 from sseserver.interfaces import Principal
 from sseserver.service.service import StreamService
 from sseserver.service.viewers import Response
-from sseserver.speedups.privates import countQueued
+from sseserver.speedups.writequeue import countQueued
 from sseserver.timing.turns import takeTurns
 from sseserver.web.access.rights import Access, showsStream
 from sseserver.web.answers import answerJSON
