@@ -12,15 +12,15 @@ cdef Py_ssize_t _SENDS
 
 cdef class Outbox:
     cdef list _buffers
+    cdef list _postponed
     cdef TurnEnd _turnEnd
     cdef bytes _framed
     cdef bytes _chunk
 
     cpdef add(self, SendBuffer buffer)
     cpdef bytes frame(self, bytes data)
-    @cython.locals(buffer=SendBuffer, buffers=list, place=Py_ssize_t, room=Py_ssize_t)
+    @cython.locals(buffer=SendBuffer, buffers=list, postponed=list, place=Py_ssize_t, room=Py_ssize_t)
     cpdef _flush(self)
-    cdef _postpone(self, list buffers)
 
 
 cdef class FastBody(SendBuffer):

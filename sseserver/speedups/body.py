@@ -48,11 +48,13 @@ class Outbox:
         turnEnd: The end of the turns of the transports' reactor.
     """
 
-    __slots__ = ("_buffers", "_chunk", "_framed", "_turnEnd")
+    __slots__ = ("_buffers", "_chunk", "_framed", "_postponed", "_turnEnd")
 
     def __init__(self, turnEnd: TurnEnd) -> None:
         self._turnEnd = turnEnd
         self._buffers: list[SendBuffer] = []
+        # Buffers of earlier turns.
+        self._postponed: list[SendBuffer] = []
         # The data that were framed last, and their chunk.
         self._framed = b""
         self._chunk = b""
@@ -73,7 +75,7 @@ class Outbox:
 
     def add(self, buffer: SendBuffer) -> None:
         """Flush a buffer when the turn ends."""
-        if not self._buffers:
+        if not self._buffers and not self._postponed:
             self._turnEnd.atEnd(self._flush)
         self._buffers.append(buffer)
 
@@ -90,21 +92,27 @@ class Outbox:
 
     def _flush(self) -> None:
         buffers, self._buffers = self._buffers, []
+        if self._postponed:
+            postponed, self._postponed = self._postponed, []
+            if len(buffers) <= _SENDS:
+                # Answers to the events that the others were postponed for.
+                for buffer in buffers:
+                    buffer.flush()
+                buffers = postponed
+            else:
+                buffers = postponed + buffers
         room = _SENDS
         for place, buffer in enumerate(buffers):
             if not room:
                 if self._turnEnd.hasEvents is not None and self._turnEnd.hasEvents():
-                    self._postpone(buffers[place:])
+                    # In the next turn: those who ask the reactor for something come first.
+                    self._postponed = buffers[place:]
+                    if not self._buffers:
+                        self._turnEnd.atEnd(self._flush)
                     return
                 room = _SENDS
             room -= 1
             buffer.flush()
-
-    def _postpone(self, buffers: list[SendBuffer]) -> None:
-        """Flush buffers in the next turn: those who ask the reactor for something come first."""
-        if not self._buffers:
-            self._turnEnd.atEnd(self._flush)
-        self._buffers = buffers + self._buffers
 
 
 class FastBody(SendBuffer):

@@ -13,6 +13,7 @@ from sseserver.speedups.body import SENDS_PER_LOOK, Outbox
 from sseserver.speedups.sendbuffer import SMALL
 from sseserver.timing.turnend import TurnEnd
 from tests.speedups.cases import BodyTestCase
+from tests.wires import Wire
 
 
 class OutboxTests(BodyTestCase):
@@ -100,6 +101,31 @@ class OutboxTests(BodyTestCase):
         self.assertEqual([len(wire.socket.sends) for wire, _, _ in opened], [2] + [1] * (SENDS_PER_LOOK + 2))
         self.assertEqual(opened[-1][0].response.body, b"firstsecondthird")
         self.assertEqual(opened[-2][0].response.body, b"firstsecond")
+
+    def test_answersFirst(self) -> None:
+        """
+        What is written for the events that others were postponed for leaves before these, and as many of these with it
+        as without.
+        """
+        self.outbox = Outbox(TurnEnd(self.reactor, lambda: True))
+        opened = [self.openBody() for _ in range(3 * SENDS_PER_LOOK)]
+        order: list[Wire] = []
+        for wire, _, _ in opened:
+            send = wire.socket.send
+            self.patch(wire.socket, "send", lambda data, wire=wire, send=send: (order.append(wire), send(data))[1])
+        wires = [wire for wire, _, _ in opened]
+        for _, _, body in opened[1:]:
+            body.write(b"second")
+        self.makeCalls()
+        self.assertEqual(order, wires[1 : SENDS_PER_LOOK + 1])
+        opened[0][2].write(b"answer")
+        self.makeCalls()
+        self.assertEqual(order[SENDS_PER_LOOK:], [wires[0], *wires[SENDS_PER_LOOK + 1 : 2 * SENDS_PER_LOOK + 1]])
+        # A crowd takes its turn.
+        for _, _, body in opened[: SENDS_PER_LOOK + 1]:
+            body.write(b"third")
+        self.reactor.turn()
+        self.assertEqual(order[2 * SENDS_PER_LOOK + 1 :], wires[2 * SENDS_PER_LOOK + 1 :] + wires[: SENDS_PER_LOOK + 1])
 
     def test_large(self) -> None:
         """
