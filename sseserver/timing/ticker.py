@@ -40,7 +40,7 @@ LONGEST_TURN = 0.0015
 CALLS_PER_LOOK = 20
 
 #: Calls that are made in a turn of the reactor before its events are looked for, which then interrupt the walk.
-CALLS_BEFORE_EVENTS = 60
+CALLS_BEFORE_EVENTS = 20
 
 
 #: Slot numbers of a tick that does not wait, and of one whose call is being made.

@@ -104,8 +104,8 @@ class OutboxTests(BodyTestCase):
 
     def test_answersFirst(self) -> None:
         """
-        What is written for the events that others were postponed for leaves before these, and as many of these with it
-        as without.
+        Answers to the events that other bytes were postponed for leave before these, and as many of these with them as
+        without.
         """
         self.outbox = Outbox(TurnEnd(self.reactor, lambda: True))
         opened = [self.openBody() for _ in range(3 * SENDS_PER_LOOK)]
