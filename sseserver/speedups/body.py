@@ -29,9 +29,9 @@ from sseserver.steps import findNext
 from sseserver.timing.turnend import TurnEnd
 from sseserver.wire import frames
 
-#: Number of buffers that are sent before the events of the reactor are looked for, and between two such looks: 0.2 ms.
+#: Number of buffers that are sent before the events of the reactor are looked for, and between two such looks: 0.1 ms.
 #: A look takes less than a tenth of a send.
-SENDS_PER_LOOK = 32
+SENDS_PER_LOOK = 20
 
 #: Bytes. A larger head is not kept as long as its response lasts: see `sseserver.delivery.head.trimHead`.
 KEPT_HEAD = 1024

@@ -155,6 +155,8 @@ class FastPort(Port):
     """
 
     isTuned = False
+    # The host of the last connection. Those of a proxy have the same one, and share the string.
+    _host = ""
     transport = FastServer
     socket: Any
     factory: Any
@@ -189,6 +191,10 @@ class FastPort(Port):
             # As Twisted does: with the scope of a local address.
             host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
             address = (host, *address[1:])
+        if address[0] == self._host:
+            address = (self._host, *address[1:])
+        else:
+            self._host = address[0]
         protocol: Any = None
         try:
             protocol = self.factory.buildProtocol(self._addressType("TCP", *address))

@@ -37,6 +37,7 @@ cdef class Ticker:
     cdef Py_ssize_t _present
     cdef dict _walking
     cdef object _next
+    cdef double _patientUntil
     cdef object _loop
     cdef public TurnEnd turnEnd
 
@@ -55,7 +56,7 @@ cdef class Ticker:
     cpdef _turn(self)
     cpdef _goOn(self)
     cdef _makeCalls(self, double now)
-    @cython.locals(slot=Py_ssize_t, tick=Tick, room=Py_ssize_t, patience=Py_ssize_t, ticks=dict, until=double)
+    @cython.locals(slot=Py_ssize_t, tick=Tick, room=Py_ssize_t, ticks=dict, until=double, real=double)
     cdef _walk(self, double now)
     cdef bint _isAsked(self) except -1
     @cython.locals(tick=Tick, ticks=dict)

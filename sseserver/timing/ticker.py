@@ -36,11 +36,11 @@ _UP = 1 - 1e-6
 #: at the end of the turn, which takes twice as long.
 LONGEST_TURN = 0.0015
 
-#: Calls that are made between two looks at the time.
-CALLS_PER_LOOK = 20
+#: Calls that are made between two looks at the time and for events of the reactor, which interrupt the walk.
+CALLS_PER_LOOK = 10
 
-#: Calls that are made in a turn of the reactor before its events are looked for, which then interrupt the walk.
-CALLS_BEFORE_EVENTS = 20
+#: Seconds. Events do not interrupt a walk that has waited for them so long: whatever comes, ticks are late by no more.
+PATIENCE = 0.01
 
 
 #: Slot numbers of a tick that does not wait, and of one whose call is being made.
@@ -179,6 +179,8 @@ class Ticker:
         self._walking: dict[Tick, None] | None = None
         # Goes on with a walk that was interrupted.
         self._next: IDelayedCall | None = None
+        # The time from which on events do not interrupt the present walk.
+        self._patientUntil = 0.0
         self.turnEnd = turnEnd or TurnEnd(clock)
         self._loop = LoopingCall(self._turn)
         steady: Any = _Steady(clock, real)
@@ -304,6 +306,8 @@ class Ticker:
         late = real - self._expected
         self.late = late if late > LATE else 0.0
         self._expectTurn(real)
+        if self._next is None:
+            self._patientUntil = real + PATIENCE
         self._present = max(self._present, int((now - self._origin) / self._granularity + 1e-6))
         self._makeCalls(now)
 
@@ -329,7 +333,6 @@ class Ticker:
     def _walk(self, now: float) -> None:
         """Make the calls of the slots that have ended, as far as the turn has time for them."""
         room = CALLS_PER_LOOK
-        patience = CALLS_BEFORE_EVENTS
         until = self._real() + LONGEST_TURN
         while self._heap and self._heap[0] <= self._present:
             slot = heappop(self._heap)
@@ -340,8 +343,8 @@ class Ticker:
                 if tick.slot != slot:
                     continue
                 if not room:
-                    patience -= CALLS_PER_LOOK
-                    if self._real() >= until or (patience <= 0 and self._isAsked()):
+                    real = self._real()
+                    if real >= until or (real < self._patientUntil and self._isAsked()):
                         self._interrupt(slot)
                         return
                     room = CALLS_PER_LOOK

@@ -178,6 +178,20 @@ class FastPortTests(SynchronousTestCase):
             self.end(client)
             self.assertEqual(noting.seen, [b"ab", ConnectionDone])
 
+    def test_sameHost(self) -> None:
+        """Connections from one host, such as a proxy, share the string; others have their own."""
+        port = self.listen()
+        hosts = []
+        for host in ("127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.1"):
+            client = socket.create_connection(("127.0.0.1", port.getHost().port), source_address=(host, 0))
+            self.addCleanup(client.close)
+            self.turn()
+            transport: Any = self.factory.made.pop().transport
+            self.assertEqual(transport.getPeer().port, client.getsockname()[1])
+            hosts.append(transport.getPeer().host)
+        self.assertEqual(hosts, ["127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.1"])
+        self.assertIs(hosts[0], hosts[1])
+
     def test_closed(self) -> None:
         """A connection that the server closes or aborts is gone: its client sees the end, and epoll forgets it."""
         port = self.listen()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sseserver.timing.ticker import CALLS_BEFORE_EVENTS, CALLS_PER_LOOK, LONGEST_TURN, Tick, Ticker
+from sseserver.timing.ticker import CALLS_PER_LOOK, LONGEST_TURN, PATIENCE, Tick, Ticker
 from sseserver.timing.turnend import TurnEnd
 from tests.timing.cases import SLOT, TickerTestCase
 
@@ -110,24 +110,35 @@ class EventTests(TickerTestCase):
     def test_interrupted(self) -> None:
         """#16: a walk lets the events of the reactor pass after some calls, and then makes the rest."""
         self.isAsked = True
-        self.put(3 * CALLS_BEFORE_EVENTS)
+        self.put(3 * CALLS_PER_LOOK)
         for turn in range(1, 4):
             self.clock.turn()
-            self.assertEqual(self.calls, list(range(turn * CALLS_BEFORE_EVENTS)))
-        self.assertLessEqual(CALLS_BEFORE_EVENTS, 100)
+            self.assertEqual(self.calls, list(range(turn * CALLS_PER_LOOK)))
+        self.assertLessEqual(CALLS_PER_LOOK, 100)
+
+    def test_patience(self) -> None:
+        """Events that come all the time interrupt a walk for a limited time."""
+        self.isAsked = True
+        self.put(5 * CALLS_PER_LOOK)
+        for _ in range(2):
+            self.clock.turn()
+            self.clock.step(PATIENCE / 2)
+        self.assertEqual(len(self.calls), 2 * CALLS_PER_LOOK)
+        self.clock.turn()
+        self.assertEqual(len(self.calls), 5 * CALLS_PER_LOOK)
 
     def test_eventsOfTheWalk(self) -> None:
         """#16: events that come during a walk interrupt it at the next look."""
         self.ticker.at(SLOT, lambda now: setattr(self, "isAsked", True))
-        self.put(3 * CALLS_BEFORE_EVENTS)
+        self.put(3 * CALLS_PER_LOOK)
         self.clock.turn()
-        self.assertEqual(len(self.calls), CALLS_BEFORE_EVENTS - 1)
+        self.assertEqual(len(self.calls), CALLS_PER_LOOK - 1)
         self.isAsked = False
         self.clock.turn()
-        self.assertEqual(len(self.calls), 3 * CALLS_BEFORE_EVENTS)
+        self.assertEqual(len(self.calls), 3 * CALLS_PER_LOOK)
 
     def test_withoutEvents(self) -> None:
         """A walk that nobody waits for makes all its calls in one turn."""
-        self.put(3 * CALLS_BEFORE_EVENTS)
+        self.put(3 * CALLS_PER_LOOK)
         self.clock.turn()
-        self.assertEqual(len(self.calls), 3 * CALLS_BEFORE_EVENTS)
+        self.assertEqual(len(self.calls), 3 * CALLS_PER_LOOK)
