@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from random import uniform
 
-from twisted.web.http import stringToDatetime
 from twisted.web.http_headers import Headers
 
 from sseserver.client.errors import ConnectionFailed, ResponseTruncated, SilenceTimeout, StatusError, Untrusted
@@ -94,7 +95,23 @@ def readRetryAfter(headers: Headers) -> float:
     else:
         date = headers.getRawHeaders(b"Date", [b""])[-1]
         try:
-            seconds = stringToDatetime(value) - (stringToDatetime(date) if date else time.time())
-        except (ValueError, LookupError):
+            seconds = _readDate(value) - (_readDate(date) if date else time.time())
+        except (ValueError, OverflowError):
             return 0.0
     return min(max(seconds, 0.0), MAX_RECONNECTION_TIME / 1000)
+
+
+def _readDate(value: bytes) -> float:
+    """
+    Read a date of HTTP (RFC 9110, 5.6.7).
+
+    Returns:
+        Seconds since 1970.
+
+    Raises:
+        ValueError: It is malformed, or does not exist.
+        OverflowError: A number in it is too large.
+    """
+    date = parsedate_to_datetime(value.decode("latin-1"))
+    # The form of C's `asctime` has no time zone.
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -132,6 +132,13 @@ class DelayTests(ClientTestCase):
             ({"Retry-After": ["nonsense"]}, 0.0),
             ({"Retry-After": ["Sun, 06 Nov 1994 08:51:37 GMT"], "Date": [date]}, 120.0),
             ({"Retry-After": [date]}, 0.0),
+            ({"Retry-After": ["Sunday, 06-Nov-94 08:51:37 GMT"], "Date": [date]}, 120.0),
+            ({"Retry-After": ["Sun Nov  6 08:51:37 1994"], "Date": [date]}, 120.0),
+            ({"Retry-After": ["Sun, 66 Nov 1994 08:51:37 GMT"], "Date": [date]}, 0.0),
+            ({"Retry-After": ["Wed, 31 Nov 1994 08:51:37 GMT"], "Date": [date]}, 0.0),
+            ({"Retry-After": ["Sun, 06 Nov 1994 08:51:37 GMT"], "Date": ["Sun, 66 Nov 1994 08:49:37 GMT"]}, 0.0),
+            ({"Retry-After": ["Sun, 06 Nov 99999999999999 08:51:37 GMT"], "Date": [date]}, 0.0),
+            ({"Retry-After": ["\xe4"]}, 0.0),
             ({"Retry-After": ["Sun, 06 Xyz 1994 08:51:37 GMT"], "Date": [date]}, 0.0),
         ):
             self.assertEqual(readRetryAfter(Headers(headers)), seconds, headers)
