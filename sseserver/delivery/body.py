@@ -37,10 +37,11 @@ class Body(Protocol):
 
     def writeSome(self, data: bytes, start: int) -> int:
         """
-        Write a part of large data: what the transport has room for, and up to `PIECE` bytes that it queues.
+        Write a part of large data: what the transport has room for.
 
-        Call this again, until the transport has paused its producer or everything is written. Nothing else is written
-        in between.
+        If that is not all, the producer is paused until there is room again, or up to `PIECE` bytes are queued. Call
+        this again, until the producer is paused or everything is written; if a paused producer does so, all is queued.
+        Nothing else is written in between.
 
         Args:
             data: The same bytes in each call.
@@ -52,10 +53,9 @@ class Body(Protocol):
 
     def writeMany(self, readings: list[bytes], start: int = 0) -> WrittenReadings:
         """
-        Write several large readings together, as far as the transport has room, and a piece of the next one.
+        Write several large readings together, as far as the transport has room, and the next one as `writeSome` does.
 
-        What is written of one in part is written on with `writeSome`, or with this as the first of them. Those after it
-        may be dropped.
+        That one is written on with `writeSome`, or with this as the first of them. Those after it may be dropped.
 
         Args:
             readings: The data of each, at least one.

@@ -329,12 +329,12 @@ class EventStreamProducer(ReadingProducer):
 
     def _isFarBehind(self) -> bool:
         """
-        Return whether readings are sent together.
+        Return whether readings are sent together: the transport took more than one the last time.
 
         Only in formats that join nothing: a joined text is a few readings, and it costs more to read one again that the
         transport did not begin to take than to send it by itself.
         """
-        return self._behind and isinstance(self._rendering, TranslatedRendering)
+        return self._many > 1 and self._behind and isinstance(self._rendering, TranslatedRendering)
 
     def _writeLarge(self, first: Reading, start: int = 0) -> None:
         """
@@ -345,9 +345,10 @@ class EventStreamProducer(ReadingProducer):
             start: Index of its first byte that is not written yet.
         """
         readings = [first]
-        most = self._many + bool(start)
-        if most > 1 and self._isFarBehind():
+        if self._isFarBehind():
             last, hasTime = self.streamLog.last, self._delivery.turns.hasTime
+            # The rest of a reading does not count.
+            most = self._many + bool(start)
             readings = gather(self._rendering, first, last, most, READ_BYTES, hasTime)
             if readings[-1].cursor < last:
                 self._delivery.largeWrites.begin(self, self.request.transport)

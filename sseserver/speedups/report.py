@@ -12,7 +12,7 @@ from sseserver.speedups.privates import seesAbort, seesChunks, seesWaits
 from sseserver.speedups.request import servesRequests
 from sseserver.speedups.tlscontext import hasFastTLS
 from sseserver.speedups.transports import managesReads
-from sseserver.speedups.writequeue import seesQueue
+from sseserver.speedups.writequeue import resumesProducers, seesQueue
 
 
 def listSpeedups(plain: bool) -> list[str]:
@@ -37,6 +37,6 @@ def listSpeedups(plain: bool) -> list[str]:
         "readpath": seesChunks(),
         "request": servesRequests(),
         "tls": hasFastTLS(),
-        "transports": hasattr(select, "epoll") and managesReads(),
+        "transports": hasattr(select, "epoll") and managesReads() and resumesProducers(),
     }
     return [] if plain else [name for name, isOn in works.items() if isOn]

@@ -114,7 +114,7 @@ class SendBuffer:
 
     def sendSome(self, data: bytes, start: int, before: bytes, after: bytes) -> int:
         """
-        Send the bytes that wait, and large data as far as the socket takes them; queue a piece of the rest.
+        Send the bytes that wait, and large data as far as the socket takes them; see `_leave` for the rest.
 
         Args:
             data: See `Body.writeSome`.
@@ -127,13 +127,11 @@ class SendBuffer:
         """
         before, self._waiting = self._waiting + before, b""
         sent = self._send((before, memoryview(data)[start:], after))
-        return self._queueSome(sent, data, start, before, after)
+        return self._leave(sent, data, start, before, after)
 
     def sendMany(self, readings: list[bytes], start: int, chunked: bool) -> WrittenReadings:
         """
-        Send the bytes that wait, and readings as far as the socket takes them; queue a piece of the next one.
-
-        If there is a producer, it waits for room instead of that.
+        Send the bytes that wait, and readings as far as the socket takes them; see `_leave` for the rest of one.
 
         Args:
             readings: See `Body.writeMany`.
@@ -162,7 +160,9 @@ class SendBuffer:
 
     def _leave(self, sent: int, data: bytes, start: int, before: bytes, after: bytes) -> int:
         """
-        Let the producer wait for room, if there is one and the socket has taken some of the data and not all; or queue.
+        Let the producer wait for room, if there is one and the socket has not taken all; or queue a piece of the rest.
+
+        A paused producer that writes all the same gives the rest up, which is queued.
 
         Args:
             sent: See `_queueSome`.
@@ -176,7 +176,8 @@ class SendBuffer:
         """
         transport = self._transport
         place = start + sent - len(before)
-        if start < place < len(data) and transport.producer is not None and resumesProducers():
+        mayWait = transport.producer is not None and not transport.producerPaused and resumesProducers()
+        if mayWait and place > 0 and start <= place < len(data):
             awaitRoom(transport)
             return place
         return self._queueSome(sent, data, start, before, after)

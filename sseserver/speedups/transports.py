@@ -26,7 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sseserver.speedups.probes import EndingProtocol, TakingSocket, probe
-from sseserver.speedups.writequeue import isAwaitingRoom
+from sseserver.speedups.writequeue import isAwaitingRoom, resumesProducers
 
 log = Logger(__name__)
 
@@ -233,6 +233,7 @@ def quicken(port: Any) -> None:
         and hasattr(port.socket, "_accept")
         and _isEpoll(port.reactor)
         and managesReads()
+        and resumesProducers()
     ):
         port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         port.__class__ = FastPort

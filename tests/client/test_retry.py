@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from unittest import mock
+
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
@@ -122,7 +126,16 @@ class DelayTests(ClientTestCase):
         self.assertEqual(self.retries.pop()[1], 3600.0)
 
     def test_readRetryAfter(self) -> None:
-        """`Retry-After` is seconds or a date, relative to the server's clock. A malformed one is ignored."""
+        """
+        `Retry-After` is seconds or a date, relative to the server's clock. A malformed one is ignored.
+
+        Dates are in UTC, wherever the client is.
+        """
+        self.addCleanup(time.tzset)
+        zone = mock.patch.dict(os.environ, TZ="Asia/Tokyo")
+        zone.start()
+        self.addCleanup(zone.stop)
+        time.tzset()
         date = "Sun, 06 Nov 1994 08:49:37 GMT"
         for headers, seconds in (
             ({}, 0.0),

@@ -5,13 +5,16 @@ Tests of `sseserver.delivery.gathering`: several readings in one send, for viewe
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from sseserver.delivery.gathering import MOST_BYTES
+from sseserver.delivery import producer
+from sseserver.delivery.gathering import MOST_BYTES, gather
 from sseserver.delivery.readings import READ_BYTES
 from sseserver.delivery.socketoptions import MOST_LARGE
 from sseserver.formats import ResponsesFormat
+from sseserver.interfaces.reading import Reading
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import StreamLog
 from sseserver.values import Kind
@@ -75,6 +78,22 @@ class ManyTests(ProducerTestCase):
                 self.assertLess(len(sends), len(self.whole) / step + 6, sends)
         self.assertEqual(self.rests.used, 0)
 
+    def test_slowAlone(self) -> None:
+        """For a client that takes less than a reading at a time none is made that it has no room for."""
+        made: list[int] = []
+
+        def note(*arguments: Any) -> list[Reading]:
+            readings = gather(*arguments)
+            made.append(len(readings))
+            return readings
+
+        self.patch(producer, "gather", note)
+        wire = self.follow(room=30_000)
+        for _ in soon(lambda: wire.response.complete):
+            wire.take(30_000)
+            self.reactor.turn()
+        self.assertLess(len(made), 3)
+
     def test_retired(self) -> None:
         """A viewer that is told to return while it has a reading in part gets the rest of that, and no other one."""
         wire = self.follow(room=300_000)
@@ -93,10 +112,17 @@ class ManyTests(ProducerTestCase):
         return wire.socket.options.get((socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25)), 0)
 
     def test_largeWrites(self) -> None:
-        """For a few viewers far behind the kernel takes megabytes ahead, until their responses end."""
+        """
+        For a few viewers far behind the kernel takes megabytes ahead, until their responses end.
+
+        A plain body, which writes pieces, has no use for that.
+        """
         wires = [self.follow(room=1_000_000) for _ in range(MOST_LARGE + 1)]
         for wire in wires:
             wire.take(1_000_000)
+        if SETTINGS.plain:
+            self.assertEqual(len(self.delivery.largeWrites), 0)
+            return
         self.assertEqual(len(self.delivery.largeWrites), MOST_LARGE)
         self.assertEqual([self.getLowat(wire) for wire in wires], [2**21] * MOST_LARGE + [2**17])
         self.producers[0].abort("cut")
@@ -109,6 +135,8 @@ class ManyTests(ProducerTestCase):
 
     def test_caughtUp(self) -> None:
         """A viewer that has caught up loses its large writes with the next look at it."""
+        if SETTINGS.plain:
+            raise SkipTest("A plain body has no large writes.")
         self.streamLog = StreamLog("open", makeEpoch(), self.flush, self.window)
         for number in range(TOKENS):
             self.streamLog.append(Kind.TOKEN, b"word%d " % number)

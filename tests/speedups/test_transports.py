@@ -422,9 +422,10 @@ class FastPortTests(SynchronousTestCase):
             quicken(port)
             self.assertIs(type(port), kind)
         port.reactor = self.reactor
-        self.patch(transports, "managesReads", lambda: False)
-        quicken(port)
-        self.assertIs(type(port), Port)
+        for name in ("managesReads", "resumesProducers"):
+            with mock.patch.object(transports, name, lambda: False):
+                quicken(port)
+            self.assertIs(type(port), Port)
 
 
 class ProbeTests(SynchronousTestCase):
